@@ -1,0 +1,1 @@
+"""The contract: Avro schemas, typed records, wire framing, registry, topics, stop reasons."""

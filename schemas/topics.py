@@ -1,0 +1,85 @@
+"""The topics: their names, keys, partitions and how long they keep what they hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class Topic:
+    """What a topic is for and how it is made."""
+
+    name: str
+    """Last word of the name: `events` stands for `PREFIXagent.events`."""
+    spread: bool
+    """True where the topic takes the events' partition count; False where one partition does."""
+    config: dict[str, str] = field(default_factory=dict)
+
+    def full_name(self, prefix: str = "") -> str:
+        return f"{prefix}agent.{self.name}"
+
+
+def _kept(days: int) -> dict[str, str]:
+    # The broker's own time, not the event's: history that is imported today must not be
+    # deleted as old at once, and processors replay by it.
+    return {"retention.ms": str(days * DAY_MS), "message.timestamp.type": "LogAppendTime"}
+
+
+EVENTS = Topic("events", True, _kept(3))
+WINDOWS = Topic("windows", True, _kept(3))
+ANOMALIES = Topic("anomalies", False, _kept(30))
+CONTROL = Topic("control", False, {"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"})
+SNAPSHOTS = Topic("snapshots", False, _kept(14))
+DEADLETTER = Topic("deadletter", False, _kept(14))
+
+ALL = (EVENTS, WINDOWS, ANOMALIES, CONTROL, SNAPSHOTS, DEADLETTER)
+
+
+class TopicsError(RuntimeError):
+    """The topics could not be made; the message says which, why, and what to do."""
+
+
+def ensure_topics(
+    bootstrap: str,
+    prefix: str = "",
+    *,
+    partitions: int = 4,
+    replication: int = 1,
+    timeout_s: float = 20.0,
+    extra: dict[str, str] | None = None,
+) -> list[str]:
+    """Makes the topics that are not there yet and returns their names; those that are there stay as they are.
+
+    `extra`: further settings of the client, such as its security. Raises `TopicsError`.
+    """
+    # Without a logger librdkafka writes its every failed connection to stderr itself; the error below tells.
+    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, **(extra or {})})
+    wanted = [
+        NewTopic(
+            topic.full_name(prefix),
+            num_partitions=partitions if topic.spread else 1,
+            replication_factor=replication,
+            config=dict(topic.config),
+        )
+        for topic in ALL
+    ]
+    made: list[str] = []
+    for name, future in client.create_topics(
+        wanted, request_timeout=timeout_s, operation_timeout=timeout_s
+    ).items():
+        try:
+            future.result(timeout=timeout_s + 5)
+            made.append(name)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                continue
+            raise TopicsError(
+                f"Topic {name} could not be made on the broker at {bootstrap}: {error.args[0].str()}. "
+                "Is the broker up, and may this client create topics?"
+            ) from error
+    return made
