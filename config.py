@@ -24,9 +24,7 @@ class Settings(BaseSettings):
     clickhouse_user: str = Field("default", description="ClickHouse's user.")
     clickhouse_password: SecretStr = Field(SecretStr(""), description="That user's password.")
     database: str = Field("runwatch", description="ClickHouse's database.")
-    registry: str | None = Field(
-        None, description="Schema registry's address; without one, ids are fingerprints."
-    )
+    registry: str | None = Field(None, description="Schema registry's address; without one, ids are fingerprints.")
     prefix: str = Field("", description="Put before every topic's name, so that fleets can share a cluster.")
     partitions: int = Field(4, ge=1, description="Partitions of a spread topic when runwatch makes it.")
     replication: int = Field(1, ge=1, description="Copies of a topic when runwatch makes it.")
@@ -41,7 +39,5 @@ def load(**given: Any) -> Settings:
     given = {name: value for name, value in given.items() if value is not None}
     settings = Settings(**given)
     found = endpoints.read(settings.home)
-    local = {
-        name: found[name] for name in DEFAULTS if name in found and name not in settings.model_fields_set
-    }
+    local = {name: found[name] for name in DEFAULTS if name in found and name not in settings.model_fields_set}
     return settings.model_copy(update=local) if local else settings

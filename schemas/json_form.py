@@ -105,9 +105,7 @@ class RunOrder:
 def _json_type(value: Any) -> str:
     if value is None:
         return "null"
-    return {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}.get(
-        type(value), "a number"
-    )
+    return {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}.get(type(value), "a number")
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
@@ -127,9 +125,7 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _choice(
-    fields: Mapping[str, Any], name: str, choices: tuple[str, ...], default: str | None = None
-) -> str:
+def _choice(fields: Mapping[str, Any], name: str, choices: tuple[str, ...], default: str | None = None) -> str:
     if name not in fields:
         if default is not None:
             return default
@@ -168,9 +164,7 @@ def _time(fields: Mapping[str, Any]) -> int:
         try:
             when = datetime.fromisoformat(value)
         except ValueError:
-            raise NotAnEvent(
-                f"`ts_ms` is milliseconds or an ISO 8601 time, and this is {value[:60]!r}"
-            ) from None
+            raise NotAnEvent(f"`ts_ms` is milliseconds or an ISO 8601 time, and this is {value[:60]!r}") from None
         if when.tzinfo is None:
             raise NotAnEvent(f"`ts_ms` has no time zone: {value[:60]!r}; add Z or an offset")
         fields = {"ts_ms": epoch_ms(when)}

@@ -76,9 +76,7 @@ class ConfluentRegistry:
                 raw = json.loads(self._client.get_schema(schema_id).schema_str)
                 known = make_schema(str(raw.get("name", "record")), raw)
             except Exception as error:
-                if getattr(error, "http_status_code", None) == 404 or isinstance(
-                    error, ValueError | KeyError
-                ):
+                if getattr(error, "http_status_code", None) == 404 or isinstance(error, ValueError | KeyError):
                     raise WireError("schema", f"schema id {schema_id} is not in the registry") from error
                 raise  # The registry is away: that is no fault of the message.
             self._schemas[schema_id] = known
@@ -97,6 +95,5 @@ def open_registry(url: str | None) -> Registry:
 def local_subjects(prefix: str = "") -> dict[str, tuple[int, str]]:
     """Subject → (schema id, schema JSON) as the local stack's registry serves them."""
     return {
-        f"{prefix}agent.{topic}-value": (load(name).schema_id, load(name).text)
-        for topic, name in TOPIC_SCHEMAS.items()
+        f"{prefix}agent.{topic}-value": (load(name).schema_id, load(name).text) for topic, name in TOPIC_SCHEMAS.items()
     }

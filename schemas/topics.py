@@ -69,9 +69,7 @@ def ensure_topics(
         for topic in ALL
     ]
     made: list[str] = []
-    for name, future in client.create_topics(
-        wanted, request_timeout=timeout_s, operation_timeout=timeout_s
-    ).items():
+    for name, future in client.create_topics(wanted, request_timeout=timeout_s, operation_timeout=timeout_s).items():
         try:
             future.result(timeout=timeout_s + 5)
             made.append(name)

@@ -34,14 +34,10 @@ def split(message: bytes | None) -> tuple[int, bytes]:
     if not message:
         raise WireError("empty", "the message has no value")
     if len(message) < HEADER_BYTES:
-        raise WireError(
-            "short", f"the message has {len(message)} bytes; its header alone needs {HEADER_BYTES}"
-        )
+        raise WireError("short", f"the message has {len(message)} bytes; its header alone needs {HEADER_BYTES}")
     magic, schema_id = HEADER.unpack_from(message)
     if magic != MAGIC:
-        raise WireError(
-            "magic", f"the message begins with byte {magic}, not {MAGIC}: it is not Confluent-framed Avro"
-        )
+        raise WireError("magic", f"the message begins with byte {magic}, not {MAGIC}: it is not Confluent-framed Avro")
     return schema_id, message[HEADER_BYTES:]
 
 
@@ -63,12 +59,8 @@ def decode_body(body: bytes, writer: AvroSchema, reader: AvroSchema | None = Non
         record = fastavro.schemaless_reader(
             stream, writer.parsed, None if reader is None or reader is writer else reader.parsed
         )
-    except (
-        Exception
-    ) as error:  # fastavro raises whatever its C code meets: EOFError, IndexError, UnicodeError …
-        raise WireError(
-            "avro", f"the body does not parse as {writer.name}: {type(error).__name__}"
-        ) from error
+    except Exception as error:  # fastavro raises whatever its C code meets: EOFError, IndexError, UnicodeError …
+        raise WireError("avro", f"the body does not parse as {writer.name}: {type(error).__name__}") from error
     if stream.tell() != len(body):
         raise WireError("avro", f"{len(body) - stream.tell()} bytes are left over after the {writer.name}")
     if not isinstance(record, dict):
