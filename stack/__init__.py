@@ -1,0 +1,1 @@
+"""The embedded local stack: Kafka, ClickHouse, a schema registry and runwatch's own parts under one supervisor."""
