@@ -1,0 +1,191 @@
+"""The Faust app: topics to agents, agents to topics. All that is decided is decided elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import mkdtemp
+from time import time
+from typing import Any
+
+import faust
+
+from ..config import Settings
+from ..schemas.anomalies import Anomaly
+from ..schemas.registry import open_registry
+from ..schemas.topics import ANOMALIES, EVENTS, WINDOWS, ensure_topics
+from .emit import Emitter, Encoder
+from .frames import Frame
+from .replay import Horizon
+from .rules import Rules
+from .transport import FrameApp, FrameSchema
+from .watch import EventWatch, WindowWatch, stamped
+
+log = logging.getLogger("runwatch.processors")
+
+REPORT_EVERY_S = 30.0
+
+
+def run_processors(settings: Settings, rules: Rules | None = None) -> None:
+    """Runs a worker until it is told to stop (SIGINT or SIGTERM). Raises `TopicsError` where the broker is away."""
+    ensure_topics(settings.kafka, settings.prefix, partitions=settings.partitions, replication=settings.replication)
+    app = build_app(settings, rules or Rules())
+    worker = faust.Worker(app, loglevel="WARN", quiet=True, override_logging=False, redirect_stdouts=False)
+    worker.execute_from_commandline()
+
+
+def build_app(settings: Settings, rules: Rules) -> FrameApp:
+    """The app, wired but not started."""
+    events, windows = settings.topic(EVENTS.name), settings.topic(WINDOWS.name)
+    app = FrameApp(
+        f"{settings.prefix}runwatch-processors",
+        broker=[f"kafka://{place.strip()}" for place in settings.kafka.split(",")],
+        # Faust wants a folder of its own, and keeps nothing in it that we need.
+        datadir=Path(mkdtemp(prefix="runwatch-")),
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="earliest",
+        # A frame is what one fetch of a partition brings, at the most.
+        consumer_max_fetch_size=4 * 2**20,
+        broker_max_poll_records=20_000,
+        broker_commit_interval=1.0,
+        # Frames, not messages: each is up to the fetch size.
+        stream_buffer_maxsize=4,
+        stream_wait_empty=True,
+    )
+    app.horizons = {
+        events: Horizon(rules.fold.windows.stretch_ms, before=1),
+        windows: Horizon(rules.drift_stretch_ms, before=1),
+    }
+    _Wiring(app, settings, rules, events, windows)
+    return app
+
+
+class _Wiring:
+    """Connects the app's topics and timers to the watches."""
+
+    def __init__(self, app: FrameApp, settings: Settings, rules: Rules, events: str, windows: str) -> None:
+        self.app = app
+        self.settings = settings
+        registry = open_registry(settings.registry)
+        self.event_watch = EventWatch(registry, rules)
+        self.window_watch = WindowWatch(registry, rules)
+        self.encode_anomaly = Encoder("anomaly", settings.topic(ANOMALIES.name), registry)
+        self.encode_part = Encoder("window_part", windows, registry)
+        self.emitter: Emitter | None = None
+        # Frames whose output is under way, oldest first: acked in order, once it has arrived.
+        self._unacked: dict[str, deque[tuple[Any, asyncio.Future[Any]]]] = {events: deque(), windows: deque()}
+        self._turn = 0
+
+        app.agent(app.topic(events, schema=FrameSchema()), name="events")(self.on_events)
+        app.agent(app.topic(windows, schema=FrameSchema()), name="windows")(self.on_windows)
+        app.on_partitions_assigned.connect(self.on_assigned)
+        app.task(on_leader=False)(self.on_start)
+        app.timer(interval=rules.send_every_ms / 1000 / settings.partitions)(self.on_tick)
+        app.timer(interval=REPORT_EVERY_S)(self.on_report)
+
+    # -- frames ------------------------------------------------------------------------------------
+
+    async def on_events(self, stream: Any) -> None:
+        async for event in stream.noack().events():
+            await self._guarded(event, self._events)
+
+    async def on_windows(self, stream: Any) -> None:
+        async for event in stream.noack().events():
+            await self._guarded(event, self._windows)
+
+    async def _guarded(self, event: Any, work: Any) -> None:
+        """On anything unexpected the worker stops before the ack: Faust would restart the agent behind the frame."""
+        try:
+            done = work(event.value)
+        except Exception as error:
+            log.exception("A frame of %s could not be worked on; the worker stops.", event.message.topic)
+            await self.app.crash(error)
+            raise
+        waiting = self._unacked[event.message.topic]
+        waiting.append((event, done))
+        if not done.done():
+            done.add_done_callback(lambda _: self._settle(event.message.topic))
+        self._settle(event.message.topic)
+        # Let the other topic's frames, the timers and the deliveries have their turn.
+        await asyncio.sleep(0)
+
+    def _settle(self, topic: str) -> None:
+        """Acks the oldest frames whose output has arrived."""
+        waiting = self._unacked[topic]
+        while waiting and waiting[0][1].done():
+            event, done = waiting.popleft()
+            if error := done.exception():
+                log.error("%s", error)
+                asyncio.ensure_future(self.app.crash(error))  # noqa: RUF006  # the crash ends the loop itself
+                return
+            event.ack()
+
+    def _events(self, frame: Frame) -> asyncio.Future[Any]:
+        out = self.event_watch.take(frame)
+        said = self._say(out.anomalies)
+        return asyncio.gather(said, self._send_parts(out.parts)) if out.parts else said
+
+    def _windows(self, frame: Frame) -> asyncio.Future[Any]:
+        return self._say(self.window_watch.take(frame))
+
+    # -- output ------------------------------------------------------------------------------------
+
+    @property
+    def _out(self) -> Emitter:
+        if self.emitter is None:
+            self.emitter = Emitter({"bootstrap.servers": self.settings.kafka}, asyncio.get_running_loop())
+        return self.emitter
+
+    def _say(self, anomalies: list[Anomaly]) -> asyncio.Future[None]:
+        for anomaly in anomalies:
+            log.warning("%s %s: %s", anomaly.state, anomaly.rule, anomaly.message)
+        return self._out.send(
+            self.encode_anomaly.topic,
+            (self.encode_anomaly(one.to_record(), one.agent) for one in stamped(anomalies, _now_ms())),
+        )
+
+    def _send_parts(self, parts: Iterable[dict[str, Any]]) -> asyncio.Future[None]:
+        return self._out.send(self.encode_part.topic, (self.encode_part(part, part["agent"]) for part in parts))
+
+    # -- the rest ----------------------------------------------------------------------------------
+
+    async def on_start(self) -> None:
+        log.warning("Watching %s on %s.", self.settings.topic(EVENTS.name), self.settings.kafka)
+
+    async def on_assigned(self, _app: Any, assigned: Iterable[Any], **_: Any) -> None:
+        ours = list(assigned)
+        self.event_watch.keep_only(tp.partition for tp in ours if tp.topic == self.settings.topic(EVENTS.name))
+        self.window_watch.keep_only(tp.partition for tp in ours if tp.topic == self.settings.topic(WINDOWS.name))
+        for waiting in self._unacked.values():
+            waiting.clear()
+
+    async def on_tick(self) -> None:
+        """Sends one partition's changed parts, each in its turn, and judges what fell silent."""
+        ours = self.event_watch.partitions
+        if ours:
+            self._turn = (self._turn + 1) % len(ours)
+            await self._send_parts(self.event_watch.parts(ours[self._turn], _now_ms()))
+        await self._say(self.window_watch.quiet(_now_ms()))
+
+    async def on_report(self) -> None:
+        counts = self.event_watch.counts
+        log.warning(
+            "%d events in %d frames (%d replayed, %d repeats, %d unreadable), %d open runs, %d window parts, %d loops",
+            counts.events,
+            counts.frames,
+            counts.replayed,
+            counts.repeats,
+            counts.bad,
+            self.event_watch.open_runs,
+            counts.parts,
+            counts.anomalies,
+        )
+
+
+def _now_ms() -> int:
+    return int(time() * 1000)

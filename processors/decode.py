@@ -1,0 +1,162 @@
+"""Frame → columns: the batch's Avro bodies as one container, read by Polars at once.
+
+The columns are those of `COLUMNS`. A batch that does not read whole is read message by message, so that the
+bad ones can be told from the good.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from ..schemas.avro import AvroSchema, load
+from ..schemas.container import SENTINEL, pack
+from ..schemas.events import epoch_ms
+from ..schemas.registry import Registry
+from ..schemas.wire import HEADER_BYTES, WireError, decode_body, split
+from .frames import Frame
+
+_TYPES: Mapping[str, Any] = {
+    "string": pl.String,
+    "long": pl.Int64,
+    "int": pl.Int32,
+    "double": pl.Float64,
+    "boolean": pl.Boolean,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BadMessage:
+    """A message that could not be read."""
+
+    at: int
+    """Its place in the frame."""
+    reason: str
+    """A word to count by: `magic`, `schema`, `avro`, `short`, `empty`."""
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A frame's columns, in the frame's order, and what was left out."""
+
+    columns: pl.DataFrame
+    """The schema's columns and `_at`, each row's place in the frame."""
+    bad: list[BadMessage] = field(default_factory=list)
+
+
+class FrameDecoder:
+    """Decodes frames of one record type. Keeps no state but what the registry told it."""
+
+    def __init__(self, name: str, registry: Registry, columns: Sequence[str] | None = None) -> None:
+        """`name`: the schema's file name; `columns`: those wanted, all by default."""
+        self._reader = load(name)
+        self._registry = registry
+        self._columns = tuple(columns or self._reader.field_names)
+        self.schema = {
+            column["name"]: _polars_type(column["type"])
+            for column in self._reader.raw["fields"]
+            if column["name"] in self._columns
+        }
+
+    def decode(self, frame: Frame) -> Decoded:
+        """The frame's columns. Raises nothing for a bad message; raises what the registry raises when it is away."""
+        values = frame.values
+        # One look per frame where all is well: the same five bytes before every body.
+        head = values[0][:HEADER_BYTES] if values[0] else b""
+        if len(head) == HEADER_BYTES and all(value is not None and value[:HEADER_BYTES] == head for value in values):
+            groups = {head: list(range(len(values)))}
+            bad: list[BadMessage] = []
+        else:
+            groups, bad = _by_header(values)
+        parts: list[pl.DataFrame] = []
+        for head, places in groups.items():
+            try:
+                schema = self._registry.schema_of(split(head)[0])
+                if schema.raw.get("name") != self._reader.raw["name"]:
+                    raise WireError("schema", f"a {schema.raw.get('name')} is not for this topic")
+            except WireError as error:
+                bad.extend(BadMessage(at, error.reason, str(error)) for at in places)
+                continue
+            columns, broken = self._read([values[at][HEADER_BYTES:] for at in places], schema)  # type: ignore[index]
+            if broken:
+                bad.extend(BadMessage(places[at], error.reason, str(error)) for at, error in broken.items())
+                places = [place for at, place in enumerate(places) if at not in broken]
+            parts.append(columns.with_columns(_at=pl.Series(places, dtype=pl.UInt32)))
+        if not parts:
+            columns = pl.DataFrame(schema={**self.schema, "_at": pl.UInt32})
+        elif len(parts) == 1:
+            columns = parts[0]
+        else:
+            columns = pl.concat(parts).sort("_at")
+        return Decoded(columns, sorted(bad, key=lambda one: one.at))
+
+    def _read(self, bodies: list[bytes], schema: AvroSchema) -> tuple[pl.DataFrame, dict[int, WireError]]:
+        """The columns of these bodies, and the broken ones by their place."""
+        wanted = [name for name in self._columns if name in schema.field_names]
+        try:
+            columns = pl.read_avro(io.BytesIO(pack(bodies, schema)), columns=[*wanted, "_end"])
+            if columns.height == len(bodies) and (columns["_end"] == SENTINEL).all():
+                return self._aligned(columns.drop("_end")), {}
+        except BaseException as error:
+            # A panic in Polars' reader is no Exception; a wish to stop is not a bad message.
+            if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit | MemoryError):
+                raise
+        good: list[dict[str, Any]] = []
+        broken: dict[int, WireError] = {}
+        for at, body in enumerate(bodies):
+            try:
+                good.append(decode_body(body, schema, self._reader))
+            except WireError as error:
+                broken[at] = error
+        return self.from_records(good), broken
+
+    def from_records(self, records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+        """The same columns from records that were decoded one by one."""
+        rows = [
+            {
+                name: epoch_ms(value) if name.endswith("_ms") and (value := record[name]) is not None else record[name]
+                for name in self.schema
+            }
+            for record in records
+        ]
+        return pl.DataFrame(rows, schema=self.schema)
+
+    def _aligned(self, columns: pl.DataFrame) -> pl.DataFrame:
+        """The columns in our order and types; null where an older schema lacks one."""
+        return columns.select(
+            (pl.col(name).cast(kind) if name in columns.columns else pl.lit(None, dtype=kind).alias(name))
+            for name, kind in self.schema.items()
+        )
+
+
+def _by_header(values: Sequence[bytes | None]) -> tuple[dict[bytes, list[int]], list[BadMessage]]:
+    """Places by wire header, and the messages that have no right one."""
+    groups: dict[bytes, list[int]] = {}
+    bad: list[BadMessage] = []
+    for at, value in enumerate(values):
+        try:
+            split(value)
+        except WireError as error:
+            bad.append(BadMessage(at, error.reason, str(error)))
+        else:
+            groups.setdefault(value[:HEADER_BYTES], []).append(at)  # type: ignore[index]  # split saw to it
+    return groups, bad
+
+
+def _polars_type(avro: Any) -> Any:
+    """Polars' type for an Avro type of ours."""
+    if isinstance(avro, list):
+        return _polars_type(next(one for one in avro if one != "null"))
+    if isinstance(avro, dict):
+        if avro["type"] == "array":
+            return pl.List(_polars_type(avro["items"]))
+        if avro["type"] == "enum":
+            # Strings once decoded: categories of two frames would not compare.
+            return pl.String
+        return _polars_type(avro["type"])
+    return _TYPES[avro]

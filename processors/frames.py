@@ -1,0 +1,32 @@
+"""A frame: the messages of one fetched batch of one partition, handled as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Messages of one partition, in offset order. The columns are of equal length."""
+
+    topic: str
+    partition: int
+    values: Sequence[bytes | None]
+    """Message values as they came: wire header and Avro body."""
+    keys: Sequence[bytes | None]
+    offsets: Sequence[int]
+    log_ms: Sequence[int]
+    """When the broker appended each message; milliseconds, never falling within a partition."""
+    replay: bool = False
+    """True for messages below the committed offset: they rebuild state and say nothing."""
+    epoch: int = 0
+    """Counts the assignments of the partition; state from an earlier one is void."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def next_offset(self) -> int:
+        """The offset after the frame's last message."""
+        return self.offsets[-1] + 1

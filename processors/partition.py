@@ -1,0 +1,204 @@
+"""The fold of one partition of the event topic: columns in, anomalies and finished window parts out.
+
+Pure but for its own state: the same events in any frames give the same anomalies and the same tallies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from ..schemas.anomalies import Anomaly
+from ..schemas.ids import derived_hex
+from . import loops
+from .replay import stretch_start
+from .runs import I64, U64, RunTable
+from .windows import Tally, WindowRules
+
+EVENT_COLUMNS = (
+    "run_id",
+    "seq",
+    "kind",
+    "ts_ms",
+    "agent",
+    "agent_version",
+    "model",
+    "step_id",
+    "tool",
+    "args_sha",
+    "result_sha",
+    "duration_ms",
+    "status",
+    "error",
+    "attempt",
+    "http_status",
+    "stop_reason",
+    "outcome",
+    "input_tokens",
+    "output_tokens",
+    "cost_usd",
+    "tool_calls",
+)
+"""The columns of an event that the fold reads."""
+
+SWEEP_MS = 60_000
+"""How often idle runs are looked for, log time."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoldRules:
+    """Settings of the fold."""
+
+    loops: loops.LoopRules = field(default_factory=loops.LoopRules)
+    windows: WindowRules = field(default_factory=WindowRules)
+    idle_run_ms: int = 900_000
+    """A run with no event for so long, by log time, is forgotten."""
+
+
+@dataclass(slots=True)
+class FoldCounts:
+    """What a partition's fold has met since it began."""
+
+    events: int = 0
+    repeats: int = 0
+    """Events that were seen before: resent, and not counted again."""
+    loops: int = 0
+
+
+@dataclass(slots=True)
+class Folded:
+    """What came out of events that were folded in."""
+
+    anomalies: list[Anomaly] = field(default_factory=list)
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    """Window parts of stretches of log time that these events ended. They must be sent before the events are
+    committed, since a replay begins at the stretch of the last committed event."""
+
+
+class PartitionFold:
+    """State of one partition."""
+
+    def __init__(self, partition: int, rules: FoldRules) -> None:
+        self.partition = partition
+        self.rules = rules
+        self.runs = RunTable()
+        self.tally = Tally(partition, rules.windows)
+        self.counts = FoldCounts()
+        self._swept_ms = 0
+        self._stretch_ms = 0
+
+    def add(self, columns: pl.DataFrame, log_ms: I64, offsets: I64) -> Folded:
+        """Folds events in, in offset order.
+
+        `columns`: `EVENT_COLUMNS`; `log_ms`, `offsets`: of each row.
+        """
+        out = Folded()
+        # A stretch of log time is tallied by itself, wherever a frame happens to end.
+        for start, end in _runs_of_equal(log_ms // self.rules.windows.stretch_ms):
+            now_ms = int(log_ms[start])
+            if stretch_start(now_ms, self.rules.windows.stretch_ms) > self._stretch_ms:
+                out.parts.extend(self.tally.parts(now_ms))
+                self._stretch_ms = stretch_start(now_ms, self.rules.windows.stretch_ms)
+            out.anomalies.extend(self._add(columns[start:end], log_ms[start:end], offsets[start:end]))
+        return out
+
+    def _add(self, columns: pl.DataFrame, log_ms: I64, offsets: I64) -> list[Anomaly]:
+        now_ms = int(log_ms[-1])
+        self._sweep(now_ms)
+        columns = columns.with_columns(pl.col("ts_ms").cast(pl.Int64))
+        hashes = columns["run_id"].hash().to_numpy()
+        runs, first, which = np.unique(hashes, return_index=True, return_inverse=True)
+        times = columns["ts_ms"].to_numpy()
+        rows = self.runs.locate(runs, times[first])[which]
+        self.runs.touched_ms[rows] = now_ms
+        keep = self.runs.fresh(rows, columns["seq"].to_numpy())
+        self.counts.events += len(keep)
+        if not keep.all():
+            self.counts.repeats += int((~keep).sum())
+            columns, rows, offsets = columns.filter(keep), rows[keep], offsets[keep]
+        if not columns.height:
+            return []
+        self.tally.add(columns, now_ms, int(offsets[-1]) + 1)
+        found = self._loops(columns, rows, offsets)
+        stopped = (columns["kind"] == "stop").to_numpy()
+        if stopped.any():
+            self.runs.end(rows[stopped])
+        return found
+
+    def _loops(self, columns: pl.DataFrame, rows: I64, offsets: I64) -> list[Anomaly]:
+        # Calls whose arguments nobody hashed cannot be told to be the same.
+        is_call = (columns["kind"] == "tool_result") & columns["args_sha"].is_not_null()
+        at = np.flatnonzero(is_call.to_numpy())
+        if not len(at):
+            return []
+        tools = columns[at]
+        found = loops.find(
+            self.runs,
+            rows[at],
+            _call_hashes(tools),
+            _outcome_hashes(tools),
+            tools["seq"].to_numpy(),
+            tools["ts_ms"].to_numpy(),
+            self.rules.loops,
+        )
+        self.counts.loops += len(found)
+        return [
+            _anomaly(loop, tools.row(loop.at, named=True), self.partition, int(offsets[at[loop.at]])) for loop in found
+        ]
+
+    def _sweep(self, now_ms: int) -> None:
+        """Forgets idle runs, once in a while of log time, so that a replay forgets the same."""
+        if now_ms - self._swept_ms >= SWEEP_MS:
+            self._swept_ms = stretch_start(now_ms, SWEEP_MS)
+            self.runs.forget(now_ms - self.rules.idle_run_ms)
+
+
+def _call_hashes(tools: pl.DataFrame) -> U64:
+    return _mixed(tools["tool"], tools["args_sha"])
+
+
+def _outcome_hashes(tools: pl.DataFrame) -> U64:
+    """Hash of what came back; its lowest bit is set where the call failed."""
+    failed = (tools["status"] == "error").to_numpy().astype(np.uint64)
+    return _mixed(tools["error"], tools["result_sha"]) & ~np.uint64(1) | failed
+
+
+def _mixed(first: pl.Series, second: pl.Series) -> U64:
+    """One hash of two columns' values, in that order."""
+    hashes: U64 = first.hash().to_numpy() * np.uint64(0x9E3779B97F4A7C15) ^ second.hash().to_numpy()
+    return hashes
+
+
+def _runs_of_equal(values: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Start and end of each run of equal neighbours."""
+    if not len(values):
+        return []
+    starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]]).tolist()
+    return list(zip(starts, [*starts[1:], len(values)], strict=True))
+
+
+def _anomaly(loop: loops.Loop, event: dict[str, Any], partition: int, offset: int) -> Anomaly:
+    return Anomaly(
+        anomaly_id=derived_hex(loop.verdict.rule, event["run_id"]),
+        rule=loop.verdict.rule,
+        state="open",
+        severity="critical",
+        ts_ms=event["ts_ms"],
+        onset_ms=loop.onset_ms,
+        agent=event["agent"],
+        agent_version=event["agent_version"],
+        model=event["model"],
+        run_id=event["run_id"],
+        step_id=event["step_id"],
+        tool=event["tool"],
+        value=float(loop.verdict.count),
+        period=loop.verdict.period,
+        seqs=loop.seqs,
+        message=loops.sentence(loop.verdict, event["tool"], loop.seqs, event["error"]),
+        source_partition=partition,
+        source_offset=offset,
+    )

@@ -1,0 +1,58 @@
+"""Where a worker begins to read a partition that it was just given, so that its state comes out whole.
+
+State is a fold over a partition's recent messages, so it is rebuilt by reading them again with the output
+off. Log time (the broker's append time) is cut into stretches of equal length; a replay begins with a whole
+stretch, and the window parts of a stretch are tallied from all of its events or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+Partition = TypeVar("Partition")
+Lookup = Callable[[dict[Partition, int]], Awaitable[Mapping[Partition, int | None]]]
+"""Log time per partition → offset of the first message appended then or later; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """How much of a topic is replayed."""
+
+    stretch_ms: int
+    """Length of a stretch of log time."""
+    before: int = 1
+    """Whole stretches to read before the one that holds the last committed message."""
+    kept_ms: int = 3 * 86_400_000
+    """How long the topic keeps its messages: nothing older is looked for."""
+
+
+def stretch_start(log_ms: int, stretch_ms: int) -> int:
+    """Start of the stretch that holds that log time."""
+    return log_ms // stretch_ms * stretch_ms
+
+
+async def replay_starts(
+    committed: Mapping[Partition, int], horizon: Horizon, now_ms: int, lookup: Lookup[Partition]
+) -> dict[Partition, int]:
+    """Offset at which each partition's replay begins; at most the committed offset, which is above 0.
+
+    Kafka tells which offset a time has, not which time an offset has: the stretch of the last committed
+    message is found by bisection, all partitions in the same few requests.
+    """
+    step = horizon.stretch_ms
+    # Invariant: the last committed message is in a stretch from `low` up to, not including, `high`.
+    low = dict.fromkeys(committed, (now_ms - horizon.kept_ms) // step - 1)
+    high = dict.fromkeys(committed, now_ms // step + 2)  # + 2: the broker's clock may be ahead of ours
+    while wide := [tp for tp in committed if high[tp] - low[tp] > 1]:
+        middle = {tp: (low[tp] + high[tp]) // 2 for tp in wide}
+        found = await lookup({tp: at * step for tp, at in middle.items()})
+        for tp, at in middle.items():
+            offset = found.get(tp)
+            if offset is not None and offset < committed[tp]:
+                low[tp] = at
+            else:
+                high[tp] = at
+    starts = await lookup({tp: (low[tp] - horizon.before) * step for tp in committed})
+    return {tp: min(offset, committed[tp]) for tp, offset in starts.items() if offset is not None}

@@ -1,0 +1,172 @@
+"""Faust's Kafka transport, one frame for each fetched batch instead of one message for each record.
+
+Faust hands an agent one message at a time, and the trip through conductor, queue, sensors and ack costs it
+tens of microseconds. Here one message carries a whole fetched batch of a partition, so the trip is paid once
+for thousands of events. Everything else stays Faust: worker, group membership, assignment, flow control.
+
+What this leans on inside Faust 0.15.3 (`tests/processors/test_transport.py` holds each):
+
+- `Consumer.getmany` is an async generator of (tp, message) that `_drain_messages` iterates, which compares
+  `message.offset` with `_read_offset[tp]`, drops what is below it and notes a gap where it jumps.
+- `Consumer._wait_next_records` returns tp → list of aiokafka records, and the active partitions.
+- `Consumer.perform_seek` is called once after each assignment, before the flow resumes, and sets both
+  `_read_offset` and `_committed_offset`.
+- `Consumer._new_offset` is asked for the offset to commit; `_acked` and `_acked_index` hold the acked ones.
+- `Consumer.ack` ignores messages below the committed offset, so replayed frames move nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from time import time
+from typing import Any
+
+from faust.app import App
+from faust.serializers.schemas import Schema
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from .frames import Frame
+from .replay import Horizon, replay_starts
+
+
+class FrameSchema(Schema):  # type: ignore[misc]  # Faust ships no types
+    """Passes frames through: there is nothing to deserialize per message."""
+
+    def loads_key(self, app: Any, message: Any, **_: Any) -> Any:
+        return message.key
+
+    def loads_value(self, app: Any, message: Any, **_: Any) -> Any:
+        return message.value
+
+
+class FrameConsumer(driver.Consumer):  # type: ignore[misc]
+    """Yields a frame per fetched batch, and replays a horizon before what is new."""
+
+    def on_init(self) -> None:
+        super().on_init()
+        self._epochs: dict[TP, int] = {}
+        self._live_from: dict[TP, int] = {}
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        records, active = await self._wait_next_records(timeout)
+        if records is None or self.should_stop:
+            return
+        if not self.flow_active:
+            # A rebalance began while the fetch was under way. As in Faust: forget the batch and go back.
+            await self.perform_seek()
+            return
+        generation = self.app.consumer_generation_id
+        for tp, batch in records.items():
+            for frame in self._frames(tp, batch):
+                if not self.flow_active or self.app.consumer_generation_id != generation:
+                    return
+                if active is None or tp in active or tp in self._buffered_partitions:
+                    self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+                    # `_drain_messages` would take a frame's length for a gap in the offsets.
+                    self._read_offset[tp] = frame.next_offset - 1
+                    yield tp, self._frame_message(tp, frame)
+
+    def _frames(self, tp: TP, batch: list[Any]) -> list[Frame]:
+        """The batch as one frame, or as two where it spans the committed offset."""
+        if not batch:
+            return []
+        live_from = self._live_from.get(tp, 0)
+        cut = 0
+        if batch[0].offset < live_from:
+            cut = next((at for at, record in enumerate(batch) if record.offset >= live_from), len(batch))
+        parts = ((batch[:cut], True), (batch[cut:], False)) if cut else ((batch, False),)
+        return [
+            Frame(
+                topic=tp.topic,
+                partition=tp.partition,
+                values=[record.value for record in part],
+                keys=[record.key for record in part],
+                offsets=[record.offset for record in part],
+                log_ms=[record.timestamp for record in part],
+                replay=replay,
+                epoch=self._epochs.get(tp, 0),
+            )
+            for part, replay in parts
+            if part
+        ]
+
+    def _frame_message(self, tp: TP, frame: Frame) -> Any:
+        return driver.ConsumerMessage(
+            frame.topic,
+            frame.partition,
+            frame.next_offset - 1,
+            frame.log_ms[-1] / 1000.0,
+            0,
+            [],
+            None,
+            frame,
+            None,
+            -1,
+            -1,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    # -- committing --------------------------------------------------------------------------------
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """The offset to commit: the end of the last acked frame, since a partition's frames are acked in order.
+
+        Faust's own count looks for consecutive offsets and would advance one frame a commit.
+        """
+        acked = self._acked[tp]
+        if not acked:
+            return None
+        last = max(acked)
+        acked.clear()
+        self._acked_index[tp].clear()
+        return int(last) + 1
+
+    # -- replay ------------------------------------------------------------------------------------
+
+    async def perform_seek(self) -> None:
+        """Seeks each partition to where its replay begins: at or before the committed offset."""
+        committed = await self.seek_to_committed()
+        starts = await self._replay_starts(committed)
+        for tp, offset in committed.items():
+            known = offset is not None and offset >= 0
+            self._epochs[tp] = self._epochs.get(tp, 0) + 1
+            self._live_from[tp] = offset if known else 0
+            self._committed_offset[tp] = offset if known else None
+            self._read_offset[tp] = None  # `getmany` sets it with each frame
+            if tp in starts:
+                await self._seek(tp, starts[tp])
+
+    async def _replay_starts(self, committed: Mapping[TP, int | None]) -> dict[TP, int]:
+        """Where to begin reading, for the partitions whose topic has a horizon and that were read before."""
+        consumer = self._thread._ensure_consumer()
+
+        async def lookup(times: dict[TP, int]) -> dict[TP, int | None]:
+            found = await self._thread.call_thread(consumer.offsets_for_times, times)
+            return {tp: None if place is None else place.offset for tp, place in found.items()}
+
+        starts: dict[TP, int] = {}
+        for topic, horizon in self.app.horizons.items():
+            read = {tp: offset for tp, offset in committed.items() if tp.topic == topic and offset and offset > 0}
+            if read:
+                starts.update(await replay_starts(read, horizon, int(time() * 1000), lookup))
+        return starts
+
+
+class FrameTransport(driver.Transport):  # type: ignore[misc]
+    """aiokafka with frames."""
+
+    Consumer = FrameConsumer
+
+
+class FrameApp(App):  # type: ignore[misc]
+    """A Faust app whose consumer yields frames."""
+
+    horizons: Mapping[str, Horizon] = {}
+    """Topic → how much of it is replayed on assignment; topics left out are not."""
+
+    def _new_transport(self) -> Any:
+        return FrameTransport(self.conf.broker_consumer, self)

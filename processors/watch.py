@@ -1,0 +1,145 @@
+"""The processors' work on frames: events in, anomalies and window parts out; window parts in, drift out.
+
+No Faust and no Kafka here: frames come in, and messages go out by a function that is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ..schemas.anomalies import Anomaly
+from ..schemas.registry import Registry
+from .decode import FrameDecoder
+from .drift import DriftJudge
+from .frames import Frame
+from .merge import Merger
+from .partition import EVENT_COLUMNS, Folded, PartitionFold
+from .rules import Rules
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a worker has met since it began."""
+
+    frames: int = 0
+    events: int = 0
+    replayed: int = 0
+    repeats: int = 0
+    bad: int = 0
+    """Messages that could not be read; the sink keeps them in the dead letters."""
+    anomalies: int = 0
+    parts: int = 0
+
+
+class EventWatch:
+    """The event topic's side: one fold a partition."""
+
+    def __init__(self, registry: Registry, rules: Rules) -> None:
+        self._decoder = FrameDecoder("agent_event", registry, EVENT_COLUMNS)
+        self._rules = rules
+        self._folds: dict[int, tuple[int, PartitionFold]] = {}
+        self.counts = Counts()
+
+    def take(self, frame: Frame) -> Folded:
+        """Folds a frame in. A replayed one says nothing."""
+        fold = self._fold(frame)
+        decoded = self._decoder.decode(frame)
+        at = decoded.columns["_at"].to_numpy()
+        before = fold.counts.repeats
+        out = fold.add(
+            decoded.columns.drop("_at"),
+            np.asarray(frame.log_ms, np.int64)[at],
+            np.asarray(frame.offsets, np.int64)[at],
+        )
+        if frame.replay:
+            self.counts.replayed += len(frame)
+            return Folded()
+        self.counts.frames += 1
+        self.counts.events += len(frame)
+        self.counts.repeats += fold.counts.repeats - before
+        self.counts.bad += len(decoded.bad)
+        self.counts.anomalies += len(out.anomalies)
+        self.counts.parts += len(out.parts)
+        return out
+
+    def parts(self, partition: int, now_ms: int) -> list[dict[str, Any]]:
+        """The partition's window parts to send now; none where it is not ours."""
+        held = self._folds.get(partition)
+        if held is None:
+            return []
+        sent = held[1].tally.parts(now_ms)
+        self.counts.parts += len(sent)
+        return sent
+
+    def keep_only(self, partitions: Iterable[int]) -> None:
+        """Lets go of the partitions that were taken away."""
+        kept = set(partitions)
+        self._folds = {partition: held for partition, held in self._folds.items() if partition in kept}
+
+    @property
+    def partitions(self) -> list[int]:
+        return sorted(self._folds)
+
+    @property
+    def open_runs(self) -> int:
+        return sum(len(fold.runs) for _, fold in self._folds.values())
+
+    def _fold(self, frame: Frame) -> PartitionFold:
+        held = self._folds.get(frame.partition)
+        if held is None or held[0] != frame.epoch:
+            held = (frame.epoch, PartitionFold(frame.partition, self._rules.fold))
+            self._folds[frame.partition] = held
+        return held[1]
+
+
+class WindowWatch:
+    """The window topic's side: parts of all partitions of an agent come together here, and are judged."""
+
+    def __init__(self, registry: Registry, rules: Rules) -> None:
+        self._decoder = FrameDecoder("window_part", registry)
+        self._merge = rules.merge
+        self._drift = rules.drift
+        self._held: dict[int, tuple[int, Merger, DriftJudge]] = {}
+        self.bad = 0
+
+    def take(self, frame: Frame) -> list[Anomaly]:
+        """Merges a frame's parts and judges the windows that are whole. A replayed frame says nothing."""
+        held = self._held.get(frame.partition)
+        if held is None or held[0] != frame.epoch:
+            held = (frame.epoch, Merger(self._merge), DriftJudge(self._drift))
+            self._held[frame.partition] = held
+        decoded = self._decoder.decode(frame)
+        own = decoded.columns.filter(pl.col("tool").is_null()).with_columns(
+            pl.col("window_start_ms", "slot_ms", "watermark_ms").cast(pl.Int64)
+        )
+        for part in own.iter_rows(named=True):
+            held[1].add(part, frame.log_ms[part["_at"]])
+        # By the log's clock, so that a replay judges as the first reading did.
+        found = self._judge(held[1], held[2], frame.log_ms[-1])
+        if frame.replay:
+            return []
+        self.bad += len(decoded.bad)
+        return found
+
+    def quiet(self, now_ms: int) -> list[Anomaly]:
+        """Judges what no partition will add to any more; called now and then, for agents that fell silent."""
+        return [anomaly for _, merger, judge in self._held.values() for anomaly in self._judge(merger, judge, now_ms)]
+
+    def keep_only(self, partitions: Iterable[int]) -> None:
+        """Lets go of the partitions that were taken away."""
+        kept = set(partitions)
+        self._held = {partition: held for partition, held in self._held.items() if partition in kept}
+
+    @staticmethod
+    def _judge(merger: Merger, judge: DriftJudge, log_ms: int) -> list[Anomaly]:
+        return [anomaly for agent, window in merger.ready(log_ms) for anomaly in judge.judge(agent, window)]
+
+
+def stamped(anomalies: Iterable[Anomaly], now_ms: int) -> list[Anomaly]:
+    """The anomalies with the time at which they were found."""
+    return [replace(anomaly, detected_ms=now_ms) for anomaly in anomalies]

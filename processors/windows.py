@@ -1,0 +1,251 @@
+"""Tallies: one partition's partial aggregates of windows of event time, per agent, version, model and tool.
+
+Events are kept as columns until there are many or a part is asked for, then grouped at once: the cost of a
+group-by is paid per tens of thousands of events, however small the frames. Nothing is ever too late: a part
+is told by its window and by the stretch of log time whose events it holds, so an event that comes after its
+window was sent makes a further part, or replaces the part of its own stretch by one with a higher version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from .replay import stretch_start
+from .sketch import keys_of
+
+GROUP = ("agent", "agent_version", "model", "tool")
+METRICS = ("call_ms", "run_tool_calls", "run_ms", "run_cost_usd", "request_tokens")
+"""What is sketched; each is two columns of a window part, `NAME_keys` and `NAME_counts`."""
+
+SUMS: Mapping[str, pl.Expr] = {
+    "events": pl.len(),
+    "runs_started": (pl.col("kind") == "run_start").sum(),
+    "runs_stopped": (pl.col("kind") == "stop").sum(),
+    "successes": ((pl.col("kind") == "stop") & (pl.col("stop_reason") == "success")).sum(),
+    "model_calls": (pl.col("kind") == "model_result").sum(),
+    "tool_calls": (pl.col("kind") == "tool_result").sum(),
+    "tool_errors": ((pl.col("kind") == "tool_result") & (pl.col("status") == "error")).sum(),
+    "retries": ((pl.col("kind") == "tool_result") & (pl.col("attempt") > 1)).sum(),
+    "rate_limited": (
+        (pl.col("kind") == "tool_result") & ((pl.col("http_status") == 429) | (pl.col("http_status") // 100 == 5))
+    ).sum(),
+    "input_tokens": pl.col("input_tokens").filter(pl.col("kind") == "model_result").sum(),
+    "output_tokens": pl.col("output_tokens").filter(pl.col("kind") == "model_result").sum(),
+    "cost_usd": pl.col("cost_usd").filter(pl.col("kind") == "model_result").sum(),
+    "outcome_sum": pl.col("outcome").sum(),
+    "outcome_count": pl.col("outcome").count(),
+    "run_tool_calls_sum": pl.col("tool_calls").filter(pl.col("kind") == "stop").sum(),
+    "run_ms_sum": pl.col("duration_ms").filter(pl.col("kind") == "stop").sum(),
+    "run_cost_usd_sum": pl.col("cost_usd").filter(pl.col("kind") == "stop").sum(),
+}
+_REALS = {"cost_usd", "outcome_sum", "run_cost_usd_sum"}
+
+_IDENTITY = ("slot_ms", "window_start_ms", *GROUP)
+# Kind of event → its sketched metrics and the column each is taken from.
+_SKETCHED: Mapping[str, Mapping[str, pl.Expr]] = {
+    "tool_result": {"call_ms": pl.col("duration_ms")},
+    "stop": {
+        "run_tool_calls": pl.col("tool_calls"),
+        "run_ms": pl.col("duration_ms"),
+        "run_cost_usd": pl.col("cost_usd"),
+    },
+    "model_result": {
+        # Null, not zero, where neither count is known.
+        "request_tokens": pl.when(pl.any_horizontal(pl.col("input_tokens", "output_tokens").is_not_null())).then(
+            pl.sum_horizontal("input_tokens", "output_tokens")
+        )
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRules:
+    """How windows are cut and when they are sent."""
+
+    window_ms: int = 60_000
+    grace_ms: int = 10_000
+    """How long after a window's end, in event time, its last events may still come."""
+    idle_ms: int = 30_000
+    """After how long without an agent's events, in log time, its windows are closed without a watermark."""
+    stretch_ms: int = 300_000
+    """Length of a stretch of log time; see `processors/replay.py`."""
+    buffer_events: int = 65_536
+    """How many events are kept as columns before they are grouped."""
+
+
+class Tally:
+    """The tallies of one partition. Pure: times come in with the events or as arguments."""
+
+    def __init__(self, partition: int, rules: WindowRules) -> None:
+        self.partition = partition
+        self.rules = rules
+        self._buffer: list[pl.DataFrame] = []
+        self._buffered = 0
+        self._totals: pl.DataFrame | None = None
+        self._counts: pl.DataFrame | None = None
+        # Per agent: latest event time, latest log time.
+        self._watermarks: dict[str, tuple[int, int]] = {}
+        # Groups whose parts changed since they were last sent, by level.
+        self._dirty: dict[bool, set[int]] = {False: set(), True: set()}
+
+    def add(self, columns: pl.DataFrame, log_ms: int, next_offset: int) -> None:
+        """Adds events (repeats left out) that the broker appended in the stretch of `log_ms`.
+
+        `columns`: those of an event, `ts_ms` as whole milliseconds. `next_offset`: after the last of them.
+        """
+        if not columns.height:
+            return
+        slot = stretch_start(log_ms, self.rules.stretch_ms)
+        self._buffer.append(
+            columns.with_columns(
+                slot_ms=pl.lit(slot, pl.Int64), log_ms=pl.lit(log_ms, pl.Int64), version=pl.lit(next_offset, pl.Int64)
+            )
+        )
+        self._buffered += columns.height
+        if self._buffered >= self.rules.buffer_events:
+            self._group()
+
+    def parts(self, log_ms: int) -> list[dict[str, Any]]:
+        """The window parts to send now, as records of `window_part.avsc`.
+
+        An agent's own part whenever it changed; a tool's once the window is closed: there are many of them.
+        `log_ms`: the time now, by the broker's clock. Stretches that are over are sent whole and forgotten.
+        """
+        self._group()
+        if self._totals is None or self._counts is None:
+            return []
+        over = stretch_start(log_ms, self.rules.stretch_ms)
+        totals = self._totals.with_columns(closed=self._closed(log_ms), over=pl.col("slot_ms") < over)
+        agents = totals.filter(pl.col("agent_key").is_in(list(self._dirty[False])))
+        tools = totals.filter(
+            pl.col("tool").is_not_null()
+            & pl.col("key").is_in(list(self._dirty[True]))
+            & (pl.col("closed") | pl.col("over"))
+        )
+        # An agent's own part counts every step, whatever its tool.
+        agents = _added(agents.with_columns(key=pl.col("agent_key"), tool=pl.lit(None, pl.String)))
+        agent_counts = _counted(self._counts.with_columns(key=pl.col("agent_key")))
+        sent = [*self._records(agents, agent_counts), *self._records(tools, self._counts)]
+        self._dirty[False].clear()
+        self._dirty[True] -= set(tools["key"].to_list())
+        if (totals["over"]).any():
+            kept = totals.filter(~pl.col("over"))
+            self._totals = kept.drop("closed", "over")
+            self._counts = self._counts.filter(pl.col("key").is_in(kept["key"].implode()))
+            self._forget(log_ms)
+        return sent
+
+    @property
+    def groups(self) -> int:
+        """How many groups are held."""
+        return 0 if self._totals is None else self._totals.height
+
+    # -- grouping ----------------------------------------------------------------------------------
+
+    def _group(self) -> None:
+        """Groups what is buffered and adds it to the tallies."""
+        if not self._buffer:
+            return
+        events = pl.concat(self._buffer)
+        self._buffer.clear()
+        self._buffered = 0
+        start = pl.col("ts_ms").floordiv(self.rules.window_ms) * self.rules.window_ms
+        agent_key = pl.struct("slot_ms", "window_start_ms", *GROUP[:3]).hash()
+        events = events.with_columns(window_start_ms=start).with_columns(agent_key=agent_key)
+        # One integer per group: grouping by it is several times faster than by its six columns.
+        events = events.with_columns(key=pl.col("agent_key") ^ pl.col("tool").hash())
+        totals = events.group_by("key").agg(
+            pl.col("agent_key", *_IDENTITY).first(),
+            pl.col("version").max(),
+            *(expression.cast(_type(name)).alias(name) for name, expression in SUMS.items()),
+        )
+        counts = [
+            events.filter(pl.col("kind") == kind)
+            .select("key", "agent_key", bucket=keys_of(values), metric=pl.lit(metric))
+            .drop_nulls("bucket")
+            .group_by("key", "metric", "bucket")
+            .agg(pl.col("agent_key").first(), count=pl.len().cast(pl.Int64))
+            for kind, metrics in _SKETCHED.items()
+            for metric, values in metrics.items()
+        ]
+        # Stop reasons are counted beside the sketches: a metric named for the reason, with one bucket.
+        reasons = (
+            events.filter(pl.col("kind") == "stop")
+            .select("key", "agent_key", metric=_REASON + pl.col("stop_reason").fill_null("unknown"))
+            .group_by("key", "metric")
+            .agg(pl.col("agent_key").first(), count=pl.len().cast(pl.Int64))
+            .with_columns(bucket=pl.lit(0, pl.Int32))
+        )
+        new_counts = pl.concat([*counts, reasons], how="diagonal")
+        self._totals = totals if self._totals is None else _added(pl.concat([self._totals, totals], how="diagonal"))
+        self._counts = (
+            new_counts if self._counts is None else _counted(pl.concat([self._counts, new_counts], how="diagonal"))
+        )
+        self._dirty[False].update(totals["agent_key"].to_list())
+        self._dirty[True].update(totals.filter(pl.col("tool").is_not_null())["key"].to_list())
+        seen = events.group_by("agent").agg(pl.col("ts_ms").max(), pl.col("log_ms").max())
+        for agent, ts_ms, log_ms in seen.iter_rows():
+            before = self._watermarks.get(agent, (0, 0))
+            self._watermarks[agent] = (max(before[0], ts_ms), max(before[1], log_ms))
+
+    def _closed(self, log_ms: int) -> pl.Expr:
+        """Whether a window is over: by its agent's watermark, or because the agent fell silent."""
+        marks = {
+            agent: 2**62 if seen_ms < log_ms - self.rules.idle_ms else ts_ms
+            for agent, (ts_ms, seen_ms) in self._watermarks.items()
+        }
+        watermark = pl.col("agent").replace_strict(list(marks), list(marks.values()), return_dtype=pl.Int64)
+        return watermark >= pl.col("window_start_ms") + self.rules.window_ms + self.rules.grace_ms
+
+    def _forget(self, log_ms: int) -> None:
+        """Lets go of agents that were silent for two stretches."""
+        since = log_ms - 2 * self.rules.stretch_ms
+        held = set() if self._totals is None else set(self._totals["agent"].unique().to_list())
+        self._watermarks = {
+            agent: mark for agent, mark in self._watermarks.items() if mark[1] >= since or agent in held
+        }
+
+    # -- sending -----------------------------------------------------------------------------------
+
+    def _records(self, groups: pl.DataFrame, counts: pl.DataFrame) -> Iterator[dict[str, Any]]:
+        """The groups as records."""
+        wanted = counts.filter(pl.col("key").is_in(groups["key"].implode())).sort("key", "metric", "bucket")
+        lists = wanted.group_by("key", "metric", maintain_order=True).agg("bucket", "count")
+        sketches: dict[int, dict[str, tuple[list[int], list[int]]]] = {}
+        for key, metric, buckets, count in lists.select("key", "metric", "bucket", "count").iter_rows():
+            sketches.setdefault(key, {})[metric] = (buckets, count)
+        for row in groups.sort(_IDENTITY).iter_rows(named=True):
+            own = sketches.get(row["key"], {})
+            record = {name: row[name] for name in (*_IDENTITY, "version", "closed", *SUMS)}
+            record["window_ms"] = self.rules.window_ms
+            record["source_partition"] = self.partition
+            record["watermark_ms"] = self._watermarks[row["agent"]][0]
+            record["stop_reasons"] = [name.removeprefix(_REASON) for name in own if name.startswith(_REASON)]
+            record["stop_reason_counts"] = [own[_REASON + name][1][0] for name in record["stop_reasons"]]
+            for metric in METRICS:
+                record[metric + "_keys"], record[metric + "_counts"] = own.get(metric, ([], []))
+            yield record
+
+
+_REASON = "stop:"
+
+
+def _type(name: str) -> Any:
+    return pl.Float64 if name in _REALS else pl.Int64
+
+
+def _added(totals: pl.DataFrame) -> pl.DataFrame:
+    """Rows of the same key as one."""
+    flags = [pl.col("closed").first()] if "closed" in totals.columns else []
+    return totals.group_by("key").agg(
+        pl.col("agent_key", *_IDENTITY).first(), pl.col("version").max(), pl.col(*SUMS).sum(), *flags
+    )
+
+
+def _counted(counts: pl.DataFrame) -> pl.DataFrame:
+    """Buckets of the same key and metric as one."""
+    return counts.group_by("key", "metric", "bucket").agg(pl.col("agent_key").first(), pl.col("count").sum())
