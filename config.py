@@ -16,7 +16,7 @@ DEFAULTS = {"kafka": "127.0.0.1:9092", "clickhouse": "http://127.0.0.1:8123"}
 class Settings(BaseSettings):
     """Settings of the long-running parts and of the command line; each is `RUNWATCH_` and its name."""
 
-    model_config = SettingsConfigDict(env_prefix="RUNWATCH_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="RUNWATCH_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(default_factory=endpoints.home, description="Folder of the local stack.")
     kafka: str = Field("127.0.0.1:9092", description="Kafka's bootstrap servers, host:port, comma-separated.")

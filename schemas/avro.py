@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -21,11 +21,11 @@ class AvroSchema:
 
     name: str
     """File name without its ending, such as `agent_event`."""
-    text: str
+    text: str = field(repr=False)
     """Compact JSON, docs and all: what a registry hands out."""
-    raw: dict[str, Any]
+    raw: dict[str, Any] = field(repr=False)
     """The JSON as Python values; not to be changed."""
-    parsed: Any
+    parsed: Any = field(repr=False)
     """What fastavro reads and writes with."""
     schema_id: int
     """The id that stands for it where there is no registry."""

@@ -5,23 +5,33 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 HASH_DIGITS = 24
 """Hex digits kept of SHA-256: 96 bits, so that a fleet's lifetime of values has no chance collision."""
+
+MAX_DEPTH = 64
+MAX_ITEMS = 100_000
+"""How much is told of a structure that JSON cannot hold as it is: one that holds itself has no end."""
+_CUT = "…"
 
 
 def canonical_json(value: Any) -> str:
     """The one JSON text of `value`: sorted keys, no blanks, not ASCII-escaped.
 
     What JSON has no word for is written as a string: bytes as hex, sets sorted, anything else by its
-    `repr` without memory addresses, so that equal calls stay equal from one process to the next.
+    `repr` without memory addresses, so that equal calls stay equal from one process to the next. Raises
+    nothing: whatever an agent hands to a tool has a text.
     """
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_stand_in)
+        return _dumps(value, default=_stand_in)
     except (TypeError, ValueError, RecursionError):
-        # Keys of mixed types cannot be sorted, and a structure may hold itself.
-        return json.dumps(_plain(value, 0), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        # Keys of mixed types cannot be sorted, a structure may hold itself, an int may be too long to print.
+        return _dumps(_Plain().of(value, 0))
+
+
+_dumps = partial(json.dumps, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def sha(value: Any) -> str:
@@ -37,6 +47,13 @@ def text_sha(text: str) -> str:
 
 def _stand_in(value: Any) -> Any:
     """What stands in JSON for a `value` that JSON cannot hold."""
+    try:
+        return _converted(value)
+    except Exception:  # An agent's own objects may raise anything from any method.
+        return type(value).__qualname__
+
+
+def _converted(value: Any) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).hex()
     if isinstance(value, set | frozenset):
@@ -54,14 +71,37 @@ def _stand_in(value: Any) -> Any:
     return type(value).__qualname__ if " at 0x" in text else text
 
 
-def _plain(value: Any, depth: int) -> Any:
-    """`value` with string keys only and a bounded depth."""
-    if depth > 64:
-        return "…"
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item, depth + 1) for item in value]
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    return _plain(_stand_in(value), depth + 1)
+class _Plain:
+    """Turns one value into what JSON holds: string keys, bounded depth, a bounded number of items."""
+
+    def __init__(self) -> None:
+        self._left = MAX_ITEMS
+
+    def of(self, value: Any, depth: int) -> Any:
+        self._left -= 1
+        if depth > MAX_DEPTH or self._left < 0:
+            return _CUT
+        if isinstance(value, Mapping):
+            # In an order of its own, so that of two keys with one text the same one always wins.
+            items = sorted(((_key(key), type(key).__name__, item) for key, item in value.items()), key=_by_key)
+            return {key: self.of(item, depth + 1) for key, _, item in items}
+        if isinstance(value, list | tuple):
+            return [self.of(item, depth + 1) for item in value]
+        if isinstance(value, int) and value.bit_length() > _LONG_BITS:
+            return hex(value)
+        if value is None or isinstance(value, str | int | float | bool):
+            return value
+        return self.of(_stand_in(value), depth + 1)
+
+
+_LONG_BITS = 2_000
+"""Python refuses to print ints of more than some 4,300 decimal digits (640 at the strictest setting)."""
+
+
+def _key(key: Any) -> str:
+    """A mapping's key as a JSON object's: as the json module has it for what it takes."""
+    return key if isinstance(key, str) else canonical_json(key)
+
+
+def _by_key(item: tuple[str, str, Any]) -> tuple[str, str]:
+    return item[:2]

@@ -4,7 +4,9 @@ The Avro bodies of messages that share a schema, joined end to end, are an Avro 
 header in front, native readers (Polars, ClickHouse's `FORMAT Avro`) decode the whole batch at once. A field
 added to the schema is bytes added to each body: `lead` fields stand before the record's own, and a sentinel
 `_end` after them. The sentinel is what makes joining safe, since a body cut short can swallow the head of
-its neighbour and still parse: whoever reads the block compares `_end` with `SENTINEL`.
+its neighbour and still parse: whoever reads the block compares `_end` with `SENTINEL`. With as many
+sentinels in the block as bodies (`pack` sees to that) and each record ending in one, the nth record can
+only be the nth body, whole: a broken body never changes what its neighbours say.
 
 The container format is in the Avro specification, "Object Container Files".
 """
@@ -17,6 +19,7 @@ from functools import lru_cache
 from typing import Any
 
 from .avro import AvroSchema
+from .wire import WireError
 
 SENTINEL = 0x5B1D_7C3A_96E4_2F08
 """Value of the field `_end` behind every record. Ten bytes on the wire, none of which is common in text."""
@@ -60,7 +63,11 @@ def pack(bodies: Sequence[bytes], schema: AvroSchema, lead: tuple[str, ...] = ()
     """A container of these records.
 
     `bodies` are Avro bodies without the wire header, each already preceded by its `lead` values (as
-    `zigzag` bytes) where there are any.
+    `zigzag` bytes) where there are any. Raises `WireError` where a body itself holds the sentinel: two
+    records in one body would pass for two bodies, and push the block's last one out unseen. Such bodies
+    are to be decoded one by one.
     """
     data = END_BYTES.join(bodies) + END_BYTES if bodies else b""
+    if data.count(END_BYTES) != len(bodies):
+        raise WireError("avro", "a body holds the bytes that mark a record's end")
     return b"".join((_header(schema.text, lead), zigzag(len(bodies)), zigzag(len(data)), data, _SYNC))

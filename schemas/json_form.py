@@ -118,10 +118,7 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
         raise NotAnEvent(f"`{name}` is empty")
     if len(value) > MAX_NAME:
         raise NotAnEvent(f"`{name}` has {len(value):,} characters; {MAX_NAME:,} is the limit")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise NotAnEvent(f"`{name}` holds half a surrogate pair, which has no UTF-8 form") from None
+    _check_utf8(name, value)
     return value
 
 
@@ -131,8 +128,7 @@ def _choice(fields: Mapping[str, Any], name: str, choices: tuple[str, ...], defa
             return default
         raise NotAnEvent(f"`{name}` is missing")
     if fields[name] not in choices:
-        shown = canonical_json(fields[name])
-        raise NotAnEvent(f"`{name}` is one of {', '.join(choices)}, and this is {shown[:60]}")
+        raise NotAnEvent(f"`{name}` is one of {', '.join(choices)}, and this is {_shown(fields[name])}")
     return str(fields[name])
 
 
@@ -142,7 +138,7 @@ def _whole(fields: Mapping[str, Any], name: str, most: int) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise NotAnEvent(f"`{name}` is a whole number, and this is {canonical_json(fields[name])[:60]}")
+        raise NotAnEvent(f"`{name}` is a whole number, and this is {_shown(fields[name])}")
     if not 0 <= value <= most:
         raise NotAnEvent(f"`{name}` is between 0 and {most}, and this is {value}"[:200])
     return value
@@ -151,7 +147,7 @@ def _whole(fields: Mapping[str, Any], name: str, most: int) -> int:
 def _real(fields: Mapping[str, Any], name: str) -> float:
     value = fields[name]
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise NotAnEvent(f"`{name}` is a number, and this is {canonical_json(value)[:60]}")
+        raise NotAnEvent(f"`{name}` is a number, and this is {_shown(value)}")
     return float(value)
 
 
@@ -176,11 +172,30 @@ def _labels(value: Any) -> str:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise NotAnEvent("`labels` is a JSON object, and this text is not JSON") from None
     if not isinstance(value, Mapping):
         raise NotAnEvent(f"`labels` is an object, and this is {_json_type(value)}")
     text = canonical_json(value)
     if len(text) > MAX_LABELS:
         raise NotAnEvent(f"`labels` has {len(text):,} characters; {MAX_LABELS:,} is the limit")
+    _check_utf8("labels", text)
+    # Python's reader and writer know NaN and Infinity; nobody else's do.
+    json.loads(text, parse_constant=_refuse_constant)
     return text
+
+
+def _refuse_constant(constant: str) -> None:
+    raise NotAnEvent(f"`labels` holds {constant}, which JSON has no number for")
+
+
+def _check_utf8(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise NotAnEvent(f"`{name}` holds half a surrogate pair, which has no UTF-8 form") from None
+
+
+def _shown(value: Any) -> str:
+    """The beginning of a wrong value, as it may be printed anywhere."""
+    return canonical_json(value)[:60].encode("utf-8", "backslashreplace").decode()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from typing import Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 from .avro import NAMES, AvroSchema, load, make_schema
 from .wire import WireError
@@ -19,6 +20,13 @@ TOPIC_SCHEMAS = {
     "control": "control",
 }
 """Which schema a topic's values are written with; topics by the last word of their name."""
+
+
+NOT_FOUND = 404
+
+
+class RegistryError(RuntimeError):
+    """The registry cannot be asked, or lacks a schema of ours; the message says what to do."""
 
 
 class Registry(Protocol):
@@ -51,40 +59,96 @@ class LocalRegistry:
 class ConfluentRegistry:
     """A Confluent-compatible registry, asked once for each id and each subject."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
+        """`timeout_s`: how long one request may take. Raises `RegistryError`."""
         # Needs confluent-kafka's extra `schemaregistry`; imported here, so that agents without a
         # registry need not have it.
-        from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
-
+        try:
+            from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+        except ImportError as error:
+            raise RegistryError(
+                f"A schema registry's client needs the package {error.name}, which is not installed: "
+                "pip install 'runwatch[registry]', or leave RUNWATCH_REGISTRY unset."
+            ) from error
         self._schema = Schema
-        self._client = SchemaRegistryClient({"url": url})
+        self._place = _without_user(url)
+        try:
+            self._client = SchemaRegistryClient({"url": url, "timeout": timeout_s})
+        except ValueError as error:
+            raise RegistryError(
+                f"{self._place} is no schema registry's address; one looks like http://host:8081."
+            ) from error
         self._ids: dict[tuple[str, str], int] = {}
         self._schemas: dict[int, AvroSchema] = {}
 
     def id_of(self, schema: AvroSchema, topic: str) -> int:
+        """The id of `schema` under the topic's subject. Raises `RegistryError`."""
         key = (schema.name, topic)
         if key not in self._ids:
-            # Registered by whoever deploys, not by whoever happens to write first.
-            found = self._client.lookup_schema(f"{topic}-value", self._schema(schema.text, "AVRO"))
+            subject = f"{topic}-value"
+            try:
+                # Registered by whoever deploys, not by whoever happens to write first.
+                found = self._client.lookup_schema(subject, self._schema(schema.text, "AVRO"))
+            except Exception as error:  # The client lets its HTTP library's own errors through.
+                if _is_missing(error):
+                    raise RegistryError(
+                        f"The schema {schema.name} is not registered under {subject} at {self._place}: "
+                        "register it there before anything writes to the topic."
+                    ) from error
+                raise self._away(error) from error
             self._ids[key] = int(found.schema_id)
         return self._ids[key]
 
     def schema_of(self, schema_id: int) -> AvroSchema:
+        """Raises `WireError` where the registry has no such Avro record, `RegistryError` where it is away."""
         known = self._schemas.get(schema_id)
         if known is None:
             try:
-                raw = json.loads(self._client.get_schema(schema_id).schema_str)
-                known = make_schema(str(raw.get("name", "record")), raw)
+                text = self._client.get_schema(schema_id).schema_str
             except Exception as error:
-                if getattr(error, "http_status_code", None) == 404 or isinstance(error, ValueError | KeyError):
+                if _is_missing(error):
                     raise WireError("schema", f"schema id {schema_id} is not in the registry") from error
-                raise  # The registry is away: that is no fault of the message.
+                # The registry is away: that is no fault of the message.
+                raise self._away(error) from error
+            known = _record_schema(schema_id, text)
             self._schemas[schema_id] = known
         return known
 
     def register(self, topic: str, schema: AvroSchema) -> int:
-        """Registers `schema` for the topic's values and returns its id; for deployments, not for agents."""
-        return int(self._client.register_schema(f"{topic}-value", self._schema(schema.text, "AVRO")))
+        """Registers `schema` for the topic's values and returns its id; for deployments, not for agents.
+
+        Raises `RegistryError`, also where the registry finds the schema incompatible with an earlier one.
+        """
+        try:
+            return int(self._client.register_schema(f"{topic}-value", self._schema(schema.text, "AVRO")))
+        except Exception as error:
+            raise self._away(error) from error
+
+    def _away(self, error: Exception) -> RegistryError:
+        return RegistryError(
+            f"The schema registry at {self._place} did not answer as it should "
+            f"({type(error).__name__}: {str(error)[:200]}): is it up, and is RUNWATCH_REGISTRY its address?"
+        )
+
+
+def _is_missing(error: Exception) -> bool:
+    return getattr(error, "http_status_code", None) == NOT_FOUND
+
+
+def _record_schema(schema_id: int, text: str | None) -> AvroSchema:
+    try:
+        raw = json.loads(text or "")
+        if not isinstance(raw, dict) or raw.get("type") != "record":
+            raise ValueError("no record")
+        return make_schema(str(raw["name"]), raw)
+    except Exception as error:  # fastavro's errors about schemas have no common base.
+        raise WireError("schema", f"schema id {schema_id} stands for no Avro record") from error
+
+
+def _without_user(url: str) -> str:
+    """A URL as it may be printed: a registry's may hold a user and a password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def open_registry(url: str | None) -> Registry:

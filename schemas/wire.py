@@ -45,7 +45,10 @@ def encode(record: Mapping[str, Any], schema: AvroSchema, schema_id: int) -> byt
     """A framed message. Raises `ValueError` or `TypeError` where the record does not fit the schema."""
     out = io.BytesIO()
     out.write(header(schema_id))
-    fastavro.schemaless_writer(out, schema.parsed, record)
+    try:
+        fastavro.schemaless_writer(out, schema.parsed, record)
+    except OverflowError as error:
+        raise ValueError(f"a number of the {schema.name} has more than 64 bits") from error
     return out.getvalue()
 
 
