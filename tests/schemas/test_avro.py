@@ -9,6 +9,7 @@ import fastavro
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from runwatch.schemas import avro
 from runwatch.schemas.anomalies import Anomaly
 from runwatch.schemas.avro import AvroSchema, fingerprint_id, make_schema

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from runwatch.schemas.canonical import HASH_DIGITS, canonical_json, sha, text_sha
 
 json_values = st.recursive(

@@ -10,6 +10,7 @@ import polars
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from runwatch.schemas import avro
 from runwatch.schemas.avro import AvroSchema
 from runwatch.schemas.container import END_BYTES, SENTINEL, pack, zigzag

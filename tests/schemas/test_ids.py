@@ -7,6 +7,7 @@ import uuid
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from runwatch.schemas.ids import derived_hex, derived_id, uuid7
 
 MOMENTS = st.integers(min_value=0, max_value=2**48 - 1)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
 from runwatch.schemas import avro
 from runwatch.schemas.avro import AvroSchema
 from runwatch.schemas.events import AgentEvent, epoch_ms
