@@ -183,7 +183,7 @@ def shape_of(text: bytes) -> Shape:
             depth += 1
         elif token.text in (b")", b"]", b"}"):
             depth -= 1
-        elif token.keyword == b"OUTFILE" and previous == b"INTO" or token.keyword == b"INFILE" and previous == b"FROM":
+        elif (token.keyword == b"OUTFILE" and previous == b"INTO") or (token.keyword == b"INFILE" and previous == b"FROM"):
             outfile = True
         previous = token.keyword
     return Shape(verb, format_name, outfile)

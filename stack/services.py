@@ -1,0 +1,154 @@
+"""What the stack consists of: each service's command, how to tell that it is ready, and how long it may take to stop."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from . import kafka
+from .errors import StackError
+
+# runwatch's own long-running parts, in the order in which they start. Whoever adds one adds a line.
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "processors": ("process",),
+    "sink": ("sink",),
+}
+SERVERS = ("kafka", "clickhouse", "registry")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a local stack is to run. Ports that are None are chosen; `parts` are names out of :data:`PARTS`."""
+
+    home: Path
+    kafka_port: int | None = None
+    clickhouse_port: int | None = None
+    registry_port: int | None = None
+    prefix: str = ""
+    partitions: int = 4
+    parts: tuple[str, ...] = tuple(PARTS)
+    clickhouse_user: str = "default"
+    clickhouse_password: str = field(default="", repr=False)
+    kafka_heap_mb: int = 512
+
+    def __post_init__(self) -> None:
+        """Refuse names that nobody knows."""
+        for part in self.parts:
+            if part not in PARTS:
+                raise StackError(f"There is no part '{part}' of the local stack; there are: {', '.join(PARTS)}")
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, for :meth:`from_json` in another process."""
+        return {**asdict(self), "home": str(self.home), "parts": list(self.parts)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Options:
+        """The inverse of :meth:`to_json`."""
+        return replace(cls(Path(value["home"])), **{**value, "home": Path(value["home"]), "parts": tuple(value["parts"])})
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How to ask a service whether it is ready: `kind` is "kafka", "http" or "tcp"; `target` an address."""
+
+    kind: str
+    target: str
+
+    def ready(self, timeout_s: float = 1.0) -> bool:
+        """Whether the service answers within `timeout_s`."""
+        if self.kind == "kafka":
+            # A client of Kafka's that is refused waits before it tries again; a plain connection tells at once.
+            return _connects(self.target, timeout_s) and kafka.is_ready(self.target, timeout_s)
+        if self.kind == "http":
+            try:
+                with urllib.request.urlopen(self.target, timeout=timeout_s) as answer:
+                    return bool(answer.status == 200)
+            except (OSError, urllib.error.URLError):
+                return False
+        return _connects(self.target, timeout_s)
+
+
+def _connects(address: str, timeout_s: float) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout_s).close()
+    except OSError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process of the stack. `must_start`: the stack is not up unless this one is ready."""
+
+    name: str
+    command: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict)
+    endpoint: str = ""
+    probe: Probe | None = None
+    must_start: bool = False
+    ready_s: float = 60.0
+    stop_s: float = 15.0
+
+
+def endpoints(ports: Mapping[str, int]) -> dict[str, str]:
+    """The addresses of the three servers, as `endpoints.json` holds them."""
+    return {
+        "kafka": f"127.0.0.1:{ports['kafka']}",
+        "clickhouse": f"http://127.0.0.1:{ports['clickhouse']}",
+        "registry": f"http://127.0.0.1:{ports['registry']}",
+    }
+
+
+def servers(options: Options, ports: Mapping[str, int], jars: Sequence[Path]) -> list[Service]:
+    """Kafka, ClickHouse and the registry."""
+    where = endpoints(ports)
+    python = [sys.executable, "-m"]
+    return [
+        Service(
+            "kafka",
+            kafka.broker_command(options.home / "kafka", jars, options.kafka_heap_mb),
+            endpoint=where["kafka"],
+            probe=Probe("kafka", where["kafka"]),
+            must_start=True,
+            stop_s=30.0,
+        ),
+        Service(
+            "clickhouse",
+            [*python, "runwatch.stack.clickhouse", "--path", str(options.home / "clickhouse"),
+             "--port", str(ports["clickhouse"]), "--user", options.clickhouse_user],
+            env={"RUNWATCH_CLICKHOUSE_PASSWORD": options.clickhouse_password},
+            endpoint=where["clickhouse"],
+            probe=Probe("http", where["clickhouse"] + "/ping"),
+            must_start=True,
+            stop_s=30.0,
+        ),
+        Service(
+            "registry",
+            [*python, "runwatch.stack.registry", "--port", str(ports["registry"]), "--prefix", options.prefix],
+            endpoint=where["registry"],
+            probe=Probe("http", where["registry"] + "/subjects"),
+            must_start=True,
+        ),
+    ]  # fmt: skip
+
+
+def parts(options: Options, ports: Mapping[str, int]) -> list[Service]:
+    """runwatch's own parts, pointed at the servers."""
+    where = endpoints(ports)
+    env = {
+        "RUNWATCH_HOME": str(options.home),
+        "RUNWATCH_KAFKA": where["kafka"],
+        "RUNWATCH_CLICKHOUSE": where["clickhouse"],
+        "RUNWATCH_CLICKHOUSE_USER": options.clickhouse_user,
+        "RUNWATCH_CLICKHOUSE_PASSWORD": options.clickhouse_password,
+        "RUNWATCH_PREFIX": options.prefix,
+        "RUNWATCH_PARTITIONS": str(options.partitions),
+    }
+    return [Service(name, [sys.executable, "-m", "runwatch", *PARTS[name]], env=env) for name in options.parts]
