@@ -1,0 +1,169 @@
+"""The events of one run: numbered, totalled, and handed to the sender in order. Never raises."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from dataclasses import dataclass, replace
+
+from ..schemas.events import AgentEvent, Kind, Status
+from ..schemas.ids import uuid7
+from .clock import Clock
+from .sender import Sender
+from .usage import StopReport, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What every event of a run says of it."""
+
+    run_id: str
+    agent: str
+    agent_version: str | None = None
+    model: str | None = None
+    prompt_sha: str | None = None
+    tools_sha: str | None = None
+    parent_run_id: str | None = None
+    labels: str | None = None
+
+
+class RunLog:
+    """Writes a run's events. Fields must fit the event's already (see `fields`)."""
+
+    def __init__(self, info: RunInfo, sender: Sender, clock: Clock) -> None:
+        """Logs the run's start."""
+        self.info = info
+        self._sender = sender
+        self._clock = clock
+        self._begin()
+        self._start()
+
+    def _begin(self) -> None:
+        # Reentrant: the collector may end a forgotten run in the middle of anything.
+        self._lock = threading.RLock()
+        self._seq = 0
+        self._steps = itertools.count(1)
+        self._usage = Usage()
+        self._began = self._clock.monotonic()
+        self.report: StopReport | None = None
+
+    def _start(self) -> None:
+        self._put(self._event("run_start"))
+
+    def next_step(self) -> str:
+        """A name for the next step: s1, s2, ... in the order in which steps begin."""
+        return f"s{next(self._steps)}"
+
+    def tool(
+        self,
+        tool: str,
+        step_id: str,
+        args_sha: str | None,
+        result_sha: str | None,
+        duration_ms: int | None,
+        status: Status,
+        error: str | None,
+        attempt: int | None,
+        http_status: int | None,
+    ) -> None:
+        """Logs a tool call that is done."""
+        event = self._event("tool_result")
+        event.tool = tool
+        event.step_id = step_id
+        event.args_sha = args_sha
+        event.result_sha = result_sha
+        event.duration_ms = duration_ms
+        event.status = status
+        event.error = error
+        event.attempt = attempt
+        event.http_status = http_status
+        with self._lock:
+            self._usage.tool_calls += 1
+            self._put(event)
+
+    def model(
+        self,
+        step_id: str,
+        model: str | None,
+        duration_ms: int | None,
+        input_tokens: int | None,
+        output_tokens: int | None,
+        cost_usd: float | None,
+        status: Status,
+        error: str | None,
+        http_status: int | None,
+    ) -> None:
+        """Logs a model call that is done. `model` where it was another than the run's."""
+        event = self._event("model_result")
+        event.step_id = step_id
+        event.model = model or event.model
+        event.duration_ms = duration_ms
+        event.input_tokens = input_tokens
+        event.output_tokens = output_tokens
+        event.cost_usd = cost_usd
+        event.status = status
+        event.error = error
+        event.http_status = http_status
+        with self._lock:
+            self._usage.add_model_call(input_tokens, output_tokens, cost_usd)
+            self._put(event)
+
+    def stop(self, reason: str, outcome: float | None) -> StopReport:
+        """Logs the run's end, once; the first call's answer, again, to every later one."""
+        with self._lock:
+            if self.report is None:
+                usage = self._usage
+                self.report = {"status": "stopped", "stop_reason": reason, "usage": usage.report()}
+                # Nothing of a run that a fork left behind untouched.
+                if self._seq:
+                    event = self._event("stop")
+                    event.stop_reason = reason
+                    event.outcome = outcome
+                    event.duration_ms = self.elapsed_ms(self._began)
+                    event.tool_calls = usage.tool_calls
+                    event.input_tokens = usage.input_tokens
+                    event.output_tokens = usage.output_tokens
+                    event.cost_usd = usage.cost_usd
+                    self._put(event)
+            return {**self.report, "usage": self.report["usage"].copy()}
+
+    def elapsed_ms(self, since: float) -> int:
+        """Whole milliseconds since an earlier reading of the clock's `monotonic`."""
+        return max(0, round((self._clock.monotonic() - since) * 1000))
+
+    def after_fork(self) -> None:
+        """The same run in a forked child becomes a run of its own, begun by the parent's.
+
+        Two processes cannot number one run's events. It begins with the child's first step, and if there
+        is none, nothing is logged.
+        """
+        self.info = replace(self.info, run_id=uuid7(self._clock.now_ms()), parent_run_id=self.info.run_id)
+        self._begin()
+
+    def _event(self, kind: Kind) -> AgentEvent:
+        """An event that happens now; its place in the run is given when it is put."""
+        info = self.info
+        now_ms = self._clock.now_ms()
+        return AgentEvent(
+            uuid7(now_ms),
+            info.run_id,
+            0,
+            kind,
+            now_ms,
+            info.agent,
+            info.parent_run_id,
+            info.agent_version,
+            info.model,
+            info.prompt_sha,
+            info.tools_sha,
+            labels=info.labels,
+        )
+
+    def _put(self, event: AgentEvent) -> None:
+        # Numbered and queued in one go: the topic's order of a run is the order of `seq`.
+        with self._lock:
+            if not self._seq and event.kind != "run_start":
+                self._start()
+            event.seq = self._seq
+            self._seq += 1
+            self._sender.put(event)

@@ -1,0 +1,261 @@
+"""From the agent's threads to the way out: a bounded queue, and one background thread that empties it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from ..schemas.events import AgentEvent
+from .notices import Notices
+from .transport import Message, Transport
+
+Encode = Callable[[AgentEvent], bytes]
+Open = Callable[[], tuple[Encode, Transport]]
+
+BATCH = 128
+"""Events encoded at a stretch: about a millisecond, in which the agent's threads may have to wait for
+Python's lock."""
+PAUSE_S = 0.002
+"""After a batch, so that a busy agent's events are taken together and it need not wake anyone for each."""
+IDLE_S = 1.0
+"""With nothing to send, the transport is looked after this often."""
+STUCK_S = 0.05
+"""Between two looks at a transport that does not open."""
+AWAY_S = 1.0
+"""How long the end of a process waits for a broker that does not answer."""
+RETRY_S = 5.0
+"""After the transport could not be opened."""
+
+
+class Sender:
+    """Takes events without waiting, and sends them in order. Never raises."""
+
+    def __init__(self, open_transport: Open, size: int, notices: Notices) -> None:
+        """`open_transport` is called from the background, when there is something to send, and may fail."""
+        self._open_transport = open_transport
+        self._size = max(1, size)
+        self._notices = notices
+        self._dropped = 0
+        self._unfit = 0
+        self._taken = 0
+        self._closed = False
+        self._retiring = False
+        self._transport: Transport | None = None
+        self._begin()
+        _OPEN.add(self)
+
+    def _begin(self) -> None:
+        """The state that a forked child begins anew."""
+        self._queue: deque[AgentEvent] = deque()
+        self._ready: list[Message] = []
+        self._encode: Encode | None = None
+        self._open_after = 0.0
+        self._thread: threading.Thread | None = None
+        self._idle = False
+        # Reentrant: the collector may run a forgotten run's end in the middle of anything.
+        self._lock = threading.RLock()
+        self._working = threading.Lock()
+        self._bell = threading.Lock()
+        self._bell.acquire()
+
+    def put(self, event: AgentEvent) -> None:
+        """Queues an event, or counts it as dropped where there is no room or the sender is closed."""
+        with self._lock:
+            if self._closed or len(self._queue) >= self._size:
+                self._dropped += 1
+            else:
+                self._queue.append(event)
+                self._taken += 1
+                if self._idle:
+                    self._ring()
+                elif self._thread is None:
+                    self._start()
+                return
+        self._notices.tell(
+            "dropped",
+            "an event was dropped, because %s. The runs' `seq` shows which are missing; stats() counts them.",
+            "the sender is closed" if self._closed else f"{self._size:,} events wait already",
+        )
+
+    def stats(self) -> dict[str, int]:
+        """Events by what became of them: see `Watch.stats`."""
+        delivered, failed, waiting = self._transport.counts() if self._transport else (0, 0, 0)
+        return {
+            "sent": self._taken,
+            "delivered": delivered,
+            "queued": len(self._queue) + len(self._ready) + waiting,
+            "dropped": self._dropped,
+            "failed": failed + self._unfit,
+        }
+
+    @property
+    def room(self) -> float:
+        """The part of the queue that is free, 0 to 1."""
+        return 1.0 - len(self._queue) / self._size
+
+    def flush(self, timeout_s: float) -> bool:
+        """Waits until every event put so far is delivered or has failed; False where the time was too short."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            # Works here too, not only in the thread: at the end of a process there may be none.
+            if self._working.acquire(timeout=min(left, 0.05)):
+                try:
+                    moved = self._work()
+                    if self._is_through(min(left, 0.1)):
+                        return True
+                finally:
+                    self._working.release()
+                if not moved:
+                    time.sleep(min(left, 0.01))
+            if not left:
+                return False
+
+    def _is_through(self, timeout_s: float) -> bool:
+        if self._queue or self._ready:
+            return False
+        return self._transport is None or self._transport.flush(timeout_s) == 0
+
+    def away(self) -> bool:
+        """Whether nothing can be delivered at present, as far as is known."""
+        return self._transport.away() if self._transport else self._open_after > 0
+
+    def retire(self) -> None:
+        """Closes as soon as all is delivered, without waiting for that; for a sender that nobody can reach."""
+        with self._lock:
+            self._retiring = True
+            self._ring()
+
+    def close(self, timeout_s: float) -> bool:
+        """Flushes and ends the background thread; what is put later is dropped and counted.
+
+        False where events were left: with the broker away there is no more waiting than `AWAY_S`.
+        """
+        if self._closed:
+            return True
+        done = self.flush(min(timeout_s, AWAY_S)) or (not self.away() and self.flush(max(0.0, timeout_s - AWAY_S)))
+        if not done:
+            self._notices.tell(
+                "left",
+                "%d events could not be delivered before the end, and are lost.",
+                self.stats()["queued"],
+            )
+        with self._lock:
+            self._closed = True
+            self._ring()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=IDLE_S)
+        _OPEN.discard(self)
+        return done
+
+    def after_fork(self) -> None:
+        """A child's sender: empty, since the parent sends what was queued, with a thread and connection to come."""
+        if self._transport is not None:
+            self._transport.abandon()
+            self._transport = None
+        self._dropped = self._unfit = self._taken = 0
+        self._notices.after_fork()
+        self._begin()
+
+    def _start(self) -> None:
+        try:
+            thread = threading.Thread(target=self._run, name="runwatch-sender", daemon=True)
+            self._thread = thread
+            thread.start()
+        except RuntimeError:
+            # The interpreter is ending and starts no more threads: `flush` does the work.
+            self._thread = threading.current_thread()
+
+    def _ring(self) -> None:
+        if self._idle:
+            self._idle = False
+            self._bell.release()
+
+    def _run(self) -> None:
+        while not self._closed:
+            with self._working:
+                moved = self._work()
+            if moved:
+                time.sleep(PAUSE_S)
+                continue
+            if self._retiring and self._is_through(0.1):
+                self._closed = True
+                _OPEN.discard(self)
+            with self._lock:
+                idle = self._idle = not self._queue and not self._closed
+            if not idle:
+                # What waits cannot move, since the transport does not open; or it is the end.
+                time.sleep(STUCK_S)
+            elif not self._bell.acquire(timeout=IDLE_S):
+                with self._lock:
+                    # Someone may have rung between the time-out and here.
+                    if not self._idle:
+                        self._bell.acquire(blocking=False)
+                    self._idle = False
+
+    def _work(self) -> bool:
+        """Moves one batch on; False where there was nothing to move. With `_working` held."""
+        transport = self._transport
+        if transport is None:
+            if not self._queue:
+                return False
+            transport = self._opened()
+            if transport is None:
+                return False
+        if not self._ready:
+            self._ready = self._encoded()
+        if not self._ready:
+            transport.serve(0)
+            return False
+        taken = transport.send(self._ready)
+        del self._ready[:taken]
+        if self._ready:
+            # No room: the broker is slow or away.
+            transport.serve(0.01)
+        return True
+
+    def _opened(self) -> Transport | None:
+        if time.monotonic() < self._open_after:
+            return None
+        try:
+            self._encode, self._transport = self._open_transport()
+        except Exception as error:  # whatever librdkafka or a registry's client finds wrong
+            self._open_after = time.monotonic() + RETRY_S
+            self._notices.tell("open", "events cannot be sent yet, and wait in memory: %s", error)
+        return self._transport
+
+    def _encoded(self) -> list[Message]:
+        """The next events as messages."""
+        assert self._encode is not None
+        out: list[Message] = []
+        for _ in range(min(BATCH, len(self._queue))):
+            event = self._queue.popleft()
+            try:
+                out.append((event.run_id.encode(), self._encode(event)))
+            except Exception as error:  # an event that does not fit the schema must not stop the others
+                self._unfit += 1
+                self._notices.tell("unfit", "an event does not fit its schema and is left out: %s", error)
+        return out
+
+
+_OPEN: set[Sender] = set()
+"""Those that may still hold events."""
+
+
+def close_all(timeout_s: float) -> None:
+    """Delivers what all senders hold, in `timeout_s` together; for the end of the process."""
+    deadline = time.monotonic() + timeout_s
+    for sender in list(_OPEN):
+        sender.close(max(0.0, deadline - time.monotonic()))
+
+
+def _after_fork() -> None:
+    for sender in list(_OPEN):
+        sender.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

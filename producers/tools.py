@@ -1,0 +1,72 @@
+"""The decorator that makes a function's every call a tool call of a run."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from .run import Run
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Decorator(Protocol):
+    """Takes a function and gives one of the same kind."""
+
+    def __call__(self, fn: F, /) -> F: ...
+
+
+def make_decorator(name: str | None, find_run: Callable[[], Run | None]) -> Decorator:
+    """A decorator for the tool `name`. Each call belongs to the run that `find_run` answers, if any."""
+
+    def decorate(fn: F) -> F:
+        tool = name if name is not None else getattr(fn, "__name__", type(fn).__name__)
+        named = _positional_names(fn)
+
+        if inspect.iscoroutinefunction(fn):
+
+            @functools.wraps(fn)
+            async def awaited(*args: Any, **kwargs: Any) -> Any:
+                run = find_run()
+                if run is None:
+                    return await fn(*args, **kwargs)
+                return await run.call_tool(tool, _by_name(named, args, kwargs), lambda **_: fn(*args, **kwargs))
+
+            return awaited  # type: ignore[return-value]  # wraps() keeps the signature, which mypy cannot see
+
+        @functools.wraps(fn)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            run = find_run()
+            if run is None:
+                return fn(*args, **kwargs)
+            return run.call_tool(tool, _by_name(named, args, kwargs), lambda **_: fn(*args, **kwargs))
+
+        return called  # type: ignore[return-value]  # as above
+
+    return decorate
+
+
+def _positional_names(fn: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of what can be given by position, in order."""
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):  # some functions written in C do not say
+        return ()
+    return tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
+
+
+def _by_name(names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments as a mapping, so that f(1) and f(x=1) are the same call."""
+    if not args:
+        return kwargs
+    out = dict(zip(names, args, strict=False))
+    # The object that a method belongs to is no argument of the call.
+    if names and names[0] in ("self", "cls"):
+        del out[names[0]]
+    out.update(kwargs)
+    if len(args) > len(names):
+        out["*"] = list(args[len(names) :])
+    return out

@@ -1,0 +1,116 @@
+"""One fake for one boundary: the way out to Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from runwatch.producers.watch import Watch, connect
+from runwatch.schemas import avro, wire
+from runwatch.schemas.events import AgentEvent
+
+
+class FakeSink:
+    """A transport that keeps what it is given, and has room for as much as it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[bytes, bytes]] = []
+        self.room = 10**9
+        self.is_away = False
+        self.abandoned = 0
+
+    def send(self, messages: Sequence[tuple[bytes, bytes]]) -> int:
+        taken = messages[: max(0, self.room - len(self.messages))]
+        self.messages.extend(taken)
+        return len(taken)
+
+    def serve(self, timeout_s: float) -> None:
+        pass
+
+    def flush(self, timeout_s: float) -> int:
+        return 0
+
+    def counts(self) -> tuple[int, int, int]:
+        return len(self.messages), 0, 0
+
+    def away(self) -> bool:
+        return self.is_away
+
+    def abandon(self) -> None:
+        self.abandoned += 1
+
+    @property
+    def events(self) -> list[AgentEvent]:
+        schema = avro.load("agent_event")
+        out = []
+        for key, value in self.messages:
+            schema_id, body = wire.split(value)
+            assert schema_id == schema.schema_id
+            event = AgentEvent.from_record(wire.decode_body(body, schema))
+            assert key == event.run_id.encode()
+            out.append(event)
+        return out
+
+
+class FakeClock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.ms = 1_760_000_000_000.0
+
+    def now_ms(self) -> int:
+        return int(self.ms)
+
+    def monotonic(self) -> float:
+        return self.ms / 1000
+
+    def move(self, seconds: float) -> None:
+        self.ms += seconds * 1000
+
+
+@pytest.fixture(scope="session")
+def new_sink() -> type[FakeSink]:
+    """For tests that need more than one."""
+    return FakeSink
+
+
+@pytest.fixture
+def sink() -> FakeSink:
+    return FakeSink()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def make_watch(sink: FakeSink) -> Iterator[Callable[..., Watch]]:
+    made: list[Watch] = []
+
+    def make(**given: Any) -> Watch:
+        watch = connect(**{"agent": "support", "version": "1.4.2", "model": "m1", "transport": sink, **given})
+        made.append(watch)
+        return watch
+
+    yield make
+    for watch in made:
+        watch.close(1.0)
+
+
+@pytest.fixture
+def watch(make_watch: Callable[..., Watch], clock: FakeClock) -> Watch:
+    return make_watch(clock=clock)
+
+
+@pytest.fixture
+def logged(watch: Watch, sink: FakeSink) -> Callable[[], list[AgentEvent]]:
+    """What the fake sink holds, once everything has arrived there."""
+
+    def read() -> list[AgentEvent]:
+        assert watch.flush(5.0)
+        return sink.events
+
+    return read
