@@ -17,7 +17,7 @@ from ..schemas.avro import AvroSchema, load
 from ..schemas.container import SENTINEL, pack
 from ..schemas.events import epoch_ms
 from ..schemas.registry import Registry
-from ..schemas.wire import HEADER_BYTES, WireError, decode_body, split
+from ..schemas.wire import HEADER_BYTES, MAGIC, WireError, decode_body, split
 from .frames import Frame
 
 _TYPES: Mapping[str, Any] = {
@@ -66,11 +66,10 @@ class FrameDecoder:
     def decode(self, frame: Frame) -> Decoded:
         """The frame's columns. Raises nothing for a bad message; raises what the registry raises when it is away."""
         values = frame.values
-        # One look per frame where all is well: the same five bytes before every body.
-        head = values[0][:HEADER_BYTES] if values[0] else b""
-        if len(head) == HEADER_BYTES and all(value is not None and value[:HEADER_BYTES] == head for value in values):
-            groups = {head: list(range(len(values)))}
-            bad: list[BadMessage] = []
+        bad: list[BadMessage] = []
+        head = _common_header(values)
+        if head is not None:
+            groups: dict[bytes, Sequence[int]] = {head: range(len(values))}
         else:
             groups, bad = _by_header(values)
         parts: list[pl.DataFrame] = []
@@ -134,7 +133,17 @@ class FrameDecoder:
         )
 
 
-def _by_header(values: Sequence[bytes | None]) -> tuple[dict[bytes, list[int]], list[BadMessage]]:
+def _common_header(values: Sequence[bytes | None]) -> bytes | None:
+    """The header that stands before every body, or None where they differ or one is no message of ours."""
+    try:
+        heads = {value[:HEADER_BYTES] for value in values}  # type: ignore[index]
+    except TypeError:  # a message without a value
+        return None
+    head = heads.pop() if len(heads) == 1 else b""
+    return head if len(head) == HEADER_BYTES and head[0] == MAGIC else None
+
+
+def _by_header(values: Sequence[bytes | None]) -> tuple[dict[bytes, Sequence[int]], list[BadMessage]]:
     """Places by wire header, and the messages that have no right one."""
     groups: dict[bytes, list[int]] = {}
     bad: list[BadMessage] = []
@@ -145,7 +154,7 @@ def _by_header(values: Sequence[bytes | None]) -> tuple[dict[bytes, list[int]], 
             bad.append(BadMessage(at, error.reason, str(error)))
         else:
             groups.setdefault(value[:HEADER_BYTES], []).append(at)  # type: ignore[index]  # split saw to it
-    return groups, bad
+    return dict(groups), bad
 
 
 def _polars_type(avro: Any) -> Any:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Messages of one partition, in offset order. The columns are of equal length."""
+    """Messages of one partition, in offset order, all appended in one stretch of log time."""
 
     topic: str
     partition: int
     values: Sequence[bytes | None]
     """Message values as they came: wire header and Avro body."""
-    keys: Sequence[bytes | None]
     offsets: Sequence[int]
-    log_ms: Sequence[int]
-    """When the broker appended each message; milliseconds, never falling within a partition."""
+    """Offset of each; a range where none is missing, as is usual."""
+    log_ms: int
+    """When the broker appended the last of them; milliseconds, never falling within a partition."""
     replay: bool = False
     """True for messages below the committed offset: they rebuild state and say nothing."""
     epoch: int = 0

@@ -6,7 +6,7 @@ it has come (its watermark). A partition that has been silent about the agent fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,26 +85,25 @@ class Merger:
             through = min(speaking, default=2**62) - self.rules.grace_ms
             starts = sorted(agent.parts)
             for place, start in enumerate(starts):
-                window = _merged(agent.parts[start].values())
-                if window.end_ms > through and len(starts) - place <= self.rules.most_windows:
+                parts = agent.parts[start].values()
+                end_ms = start + next(iter(parts))["window_ms"]
+                if end_ms > through and len(starts) - place <= self.rules.most_windows:
                     break
+                out.append((name, _merged(start, end_ms, list(parts))))
                 del agent.parts[start]
                 agent.judged_ms = start
-                out.append((name, window))
         return out
 
 
-def _merged(parts: Iterable[Mapping[str, Any]]) -> Window:
+def _merged(start_ms: int, end_ms: int, parts: Sequence[Mapping[str, Any]]) -> Window:
     """The sum of parts of one window."""
-    parts = list(parts)
-    first = parts[0]
     reasons: dict[str, int] = {}
     for part in parts:
         for reason, count in zip(part["stop_reasons"], part["stop_reason_counts"], strict=True):
             reasons[reason] = reasons.get(reason, 0) + count
     return Window(
-        start_ms=first["window_start_ms"],
-        end_ms=first["window_start_ms"] + first["window_ms"],
+        start_ms=start_ms,
+        end_ms=end_ms,
         sums={name: sum(part[name] for part in parts) for name in SUMS},
         sketches={
             name: sketch.merge(dict(zip(part[name + "_keys"], part[name + "_counts"], strict=True)) for part in parts)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from ..schemas.anomalies import Anomaly
@@ -91,30 +90,29 @@ class PartitionFold:
         self._swept_ms = 0
         self._stretch_ms = 0
 
-    def add(self, columns: pl.DataFrame, log_ms: I64, offsets: I64) -> Folded:
+    def add(self, columns: pl.DataFrame, offsets: I64, log_ms: int) -> Folded:
         """Folds events in, in offset order.
 
-        `columns`: `EVENT_COLUMNS`; `log_ms`, `offsets`: of each row.
+        `columns`: `EVENT_COLUMNS`; `offsets`: of each row; `log_ms`: log time of the last, in the same stretch
+        as the others'.
         """
         out = Folded()
-        # A stretch of log time is tallied by itself, wherever a frame happens to end.
-        for start, end in _runs_of_equal(log_ms // self.rules.windows.stretch_ms):
-            now_ms = int(log_ms[start])
-            if stretch_start(now_ms, self.rules.windows.stretch_ms) > self._stretch_ms:
-                out.parts.extend(self.tally.parts(now_ms))
-                self._stretch_ms = stretch_start(now_ms, self.rules.windows.stretch_ms)
-            out.anomalies.extend(self._add(columns[start:end], log_ms[start:end], offsets[start:end]))
+        if not columns.height:
+            return out
+        if stretch_start(log_ms, self.rules.windows.stretch_ms) > self._stretch_ms:
+            out.parts = self.tally.parts(log_ms)
+            self._stretch_ms = stretch_start(log_ms, self.rules.windows.stretch_ms)
+        self._sweep(log_ms)
+        out.anomalies = self._add(columns, offsets, log_ms)
         return out
 
-    def _add(self, columns: pl.DataFrame, log_ms: I64, offsets: I64) -> list[Anomaly]:
-        now_ms = int(log_ms[-1])
-        self._sweep(now_ms)
+    def _add(self, columns: pl.DataFrame, offsets: I64, log_ms: int) -> list[Anomaly]:
         columns = columns.with_columns(pl.col("ts_ms").cast(pl.Int64))
         hashes = columns["run_id"].hash().to_numpy()
         runs, first, which = np.unique(hashes, return_index=True, return_inverse=True)
         times = columns["ts_ms"].to_numpy()
         rows = self.runs.locate(runs, times[first])[which]
-        self.runs.touched_ms[rows] = now_ms
+        self.runs.touched_ms[rows] = log_ms
         keep = self.runs.fresh(rows, columns["seq"].to_numpy())
         self.counts.events += len(keep)
         if not keep.all():
@@ -122,7 +120,7 @@ class PartitionFold:
             columns, rows, offsets = columns.filter(keep), rows[keep], offsets[keep]
         if not columns.height:
             return []
-        self.tally.add(columns, now_ms, int(offsets[-1]) + 1)
+        self.tally.add(columns, log_ms, int(offsets[-1]) + 1)
         found = self._loops(columns, rows, offsets)
         stopped = (columns["kind"] == "stop").to_numpy()
         if stopped.any():
@@ -150,11 +148,11 @@ class PartitionFold:
             _anomaly(loop, tools.row(loop.at, named=True), self.partition, int(offsets[at[loop.at]])) for loop in found
         ]
 
-    def _sweep(self, now_ms: int) -> None:
+    def _sweep(self, log_ms: int) -> None:
         """Forgets idle runs, once in a while of log time, so that a replay forgets the same."""
-        if now_ms - self._swept_ms >= SWEEP_MS:
-            self._swept_ms = stretch_start(now_ms, SWEEP_MS)
-            self.runs.forget(now_ms - self.rules.idle_run_ms)
+        if log_ms - self._swept_ms >= SWEEP_MS:
+            self._swept_ms = stretch_start(log_ms, SWEEP_MS)
+            self.runs.forget(log_ms - self.rules.idle_run_ms)
 
 
 def _call_hashes(tools: pl.DataFrame) -> U64:
@@ -171,14 +169,6 @@ def _mixed(first: pl.Series, second: pl.Series) -> U64:
     """One hash of two columns' values, in that order."""
     hashes: U64 = first.hash().to_numpy() * np.uint64(0x9E3779B97F4A7C15) ^ second.hash().to_numpy()
     return hashes
-
-
-def _runs_of_equal(values: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Start and end of each run of equal neighbours."""
-    if not len(values):
-        return []
-    starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]]).tolist()
-    return list(zip(starts, [*starts[1:], len(values)], strict=True))
 
 
 def _anomaly(loop: loops.Loop, event: dict[str, Any], partition: int, offset: int) -> Anomaly:

@@ -18,5 +18,5 @@ class Rules:
     drift: DriftRules = field(default_factory=DriftRules)
     drift_stretch_ms: int = 3_600_000
     """Stretch of log time by which the window topic is replayed: one to two of them make a baseline."""
-    send_every_ms: int = 2_000
+    send_every_ms: int = 3_000
     """How often a partition's changed window parts are sent."""

@@ -51,11 +51,8 @@ class EventWatch:
         decoded = self._decoder.decode(frame)
         at = decoded.columns["_at"].to_numpy()
         before = fold.counts.repeats
-        out = fold.add(
-            decoded.columns.drop("_at"),
-            np.asarray(frame.log_ms, np.int64)[at],
-            np.asarray(frame.offsets, np.int64)[at],
-        )
+        offsets = np.asarray(frame.offsets, np.int64)[at]
+        out = fold.add(decoded.columns.drop("_at"), offsets, frame.log_ms)
         if frame.replay:
             self.counts.replayed += len(frame)
             return Folded()
@@ -118,9 +115,9 @@ class WindowWatch:
             pl.col("window_start_ms", "slot_ms", "watermark_ms").cast(pl.Int64)
         )
         for part in own.iter_rows(named=True):
-            held[1].add(part, frame.log_ms[part["_at"]])
+            held[1].add(part, frame.log_ms)
         # By the log's clock, so that a replay judges as the first reading did.
-        found = self._judge(held[1], held[2], frame.log_ms[-1])
+        found = self._judge(held[1], held[2], frame.log_ms)
         if frame.replay:
             return []
         self.bad += len(decoded.bad)

@@ -73,6 +73,8 @@ class WindowRules:
     """After how long without an agent's events, in log time, its windows are closed without a watermark."""
     stretch_ms: int = 300_000
     """Length of a stretch of log time; see `processors/replay.py`."""
+    tools_every_ms: int = 10_000
+    """How often, by log time, the parts of tools are sent at the most: there are many of them."""
     buffer_events: int = 65_536
     """How many events are kept as columns before they are grouped."""
 
@@ -91,6 +93,7 @@ class Tally:
         self._watermarks: dict[str, tuple[int, int]] = {}
         # Groups whose parts changed since they were last sent, by level.
         self._dirty: dict[bool, set[int]] = {False: set(), True: set()}
+        self._tools_sent_ms = 0
 
     def add(self, columns: pl.DataFrame, log_ms: int, next_offset: int) -> None:
         """Adds events (repeats left out) that the broker appended in the stretch of `log_ms`.
@@ -121,10 +124,13 @@ class Tally:
         over = stretch_start(log_ms, self.rules.stretch_ms)
         totals = self._totals.with_columns(closed=self._closed(log_ms), over=pl.col("slot_ms") < over)
         agents = totals.filter(pl.col("agent_key").is_in(list(self._dirty[False])))
+        due = log_ms >= self._tools_sent_ms + self.rules.tools_every_ms
+        if due:
+            self._tools_sent_ms = log_ms
         tools = totals.filter(
             pl.col("tool").is_not_null()
             & pl.col("key").is_in(list(self._dirty[True]))
-            & (pl.col("closed") | pl.col("over"))
+            & (pl.col("closed") & due | pl.col("over"))
         )
         # An agent's own part counts every step, whatever its tool.
         agents = _added(agents.with_columns(key=pl.col("agent_key"), tool=pl.lit(None, pl.String)))
