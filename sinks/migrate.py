@@ -10,8 +10,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from ..config import Settings
+from .clickhouse import told
 from .ddl import Layout, literal, quoted, statements
-from .store import told
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

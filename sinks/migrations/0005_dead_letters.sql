@@ -7,6 +7,7 @@ CREATE TABLE IF NOT EXISTS {database}.dead_letters_stored{local} {on_cluster}
     partition         Int32,
     offset            Int64,
     reason            LowCardinality(String),
+    detail            String,
     key               Nullable(String),
     value             Nullable(String),
     kafka_source      UInt32,
@@ -30,6 +31,7 @@ CREATE TABLE IF NOT EXISTS {database}.dead_letters_in {on_cluster}
     partition       Int64,
     offset          Int64,
     reason          String,
+    detail          String,
     key             Nullable(String),
     value           Nullable(String),
     _end            Int64,
@@ -39,10 +41,10 @@ ENGINE = Null;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.dead_letters_fill {on_cluster} TO {database}.dead_letters_stored AS
 SELECT
-    topic, partition, offset, reason, key, value,
+    topic, partition, offset, reason, detail, key, value,
     kafka_source, kafka_partition, kafka_offset, now64(3) AS ingested_at
 FROM {database}.dead_letters_in;
 
 CREATE OR REPLACE VIEW {database}.dead_letters {on_cluster} AS
-SELECT topic, partition, offset, reason, key, value, kafka_partition, kafka_offset, ingested_at
+SELECT topic, partition, offset, reason, detail, key, value, kafka_partition, kafka_offset, ingested_at
 FROM {database}.dead_letters_stored FINAL;

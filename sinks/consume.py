@@ -1,0 +1,234 @@
+"""The sink's consumer: reads while the batch before is being stored, commits what is stored, gives way in order."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from .batch import Batch, Limits, Place
+from .stats import Stats
+from .trouble import Trouble
+from .writer import Stopped, Writer
+
+log = logging.getLogger(__name__)
+
+CHUNK = 10_000
+"""Messages asked of the consumer at a time."""
+POLL_S = 0.05
+PAUSE_AFTER_S = 5.0
+"""How long a full batch may wait for the one before it until partitions are paused: after that something is
+away. Not at once, since a pause throws away what was fetched ahead."""
+IN_FLIGHT = 2
+"""Batches stored at a time. While ClickHouse works on one, the next is cut and packed. Nothing depends on which
+comes first: offsets are committed in order, and what is stored is asked offset by offset."""
+GIVE_WAY_S = 30.0
+"""How long a rebalance waits for the inserts that are under way."""
+REPORT_S = 30.0
+
+
+def consumer_config(bootstrap: str, group: str, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+    """librdkafka's settings for the sink."""
+    return {
+        "bootstrap.servers": bootstrap,
+        "group.id": group,
+        "client.id": group,
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        # Partitions that stay are read on while others move.
+        "partition.assignment.strategy": "cooperative-sticky",
+        # Small fetches when little happens, large ones after a pause.
+        "fetch.wait.max.ms": 100,
+        "fetch.message.max.bytes": 4 << 20,
+        # The default lets the fetcher rest for a second whenever enough is fetched ahead: 150,000 messages/s
+        # instead of 870,000.
+        "fetch.queue.backoff.ms": 10,
+        # What is fetched ahead, all partitions together.
+        "queued.max.messages.kbytes": 64 << 10,
+        # A topic that is made later is found within this time.
+        "topic.metadata.refresh.interval.ms": 10_000,
+        "allow.auto.create.topics": False,
+        "log_level": 0,
+        **(extra or {}),
+    }
+
+
+class Loop:
+    """Reads, hands over, commits. One thread reads; `IN_FLIGHT` others store."""
+
+    def __init__(
+        self, config: dict[str, Any], topics: Iterable[str], writer: Writer, stats: Stats, limits: Limits
+    ) -> None:
+        self._topics = list(topics)
+        self._writer = writer
+        self._stats = stats
+        self._limits = limits
+        self._kafka = Trouble(log, "Kafka", time.monotonic)
+        self._bootstrap = config["bootstrap.servers"]
+        self._consumer = Consumer({**config, "error_cb": self._on_error, "on_commit": self._on_commit})
+        self._batch = Batch()
+        self._pending: deque[Future[dict[Place, int]]] = deque()
+        self._owned: set[Place] = set()
+        self._full_since: float | None = None
+        self._paused = False
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop` is set; then finishes the inserts under way, commits them, and leaves the group."""
+        with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="sink-writer") as pool:
+            self._consumer.subscribe(
+                self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
+            reported = time.monotonic()
+            try:
+                while not stop.is_set():
+                    self._step(pool)
+                    if time.monotonic() - reported >= REPORT_S:
+                        reported = time.monotonic()
+                        self._report()
+            finally:
+                self._finish()
+                self._consumer.close()
+                self._report()
+
+    def _step(self, pool: ThreadPoolExecutor) -> None:
+        self._collect()
+        now = time.monotonic()
+        if len(self._pending) < IN_FLIGHT and self._batch.due(self._limits, now):
+            self._pending.append(pool.submit(self._writer.store, self._batch))
+            self._batch = Batch()
+        if self._batch.full(self._limits):
+            self._wait(now)
+            return
+        self._full_since = None
+        if self._paused:
+            self._consumer.resume([TopicPartition(*place) for place in self._owned])
+            self._paused = False
+        self._read(CHUNK, self._patience(now))
+
+    def _patience(self, now: float) -> float:
+        """Seconds to wait for messages: not beyond the moment when the batch is due."""
+        if self._batch.since is None or len(self._pending) == IN_FLIGHT:
+            return POLL_S
+        return min(POLL_S, max(0.001, self._batch.since + self._limits.linger_s - now))
+
+    def _wait(self, now: float) -> None:
+        """The batch is full and those before are not stored yet: waits, and stays in the group meanwhile."""
+        if self._full_since is None:
+            self._full_since = now
+        if not self._paused and now - self._full_since >= PAUSE_AFTER_S and self._owned:
+            self._consumer.pause([TopicPartition(*place) for place in self._owned])
+            self._paused = True
+        wait([each for each in self._pending if not each.done()], timeout=2 * POLL_S, return_when=FIRST_COMPLETED)
+        # Serves rebalances; while not paused it may bring one message.
+        self._read(1, 0)
+
+    def _read(self, most: int, patience_s: float) -> None:
+        messages = self._consumer.consume(most, patience_s)
+        if not messages:
+            return
+        wrong = [message for message in messages if message.error() is not None]
+        if wrong:
+            for message in wrong:
+                self._on_error(message.error())
+            messages = [message for message in messages if message.error() is None]
+        if messages:
+            self._kafka.end()
+            self._batch.add(messages, time.monotonic())
+
+    def _collect(self) -> None:
+        """Commits the batches that are stored, in their order. Raises what the writer did not expect."""
+        ends: dict[Place, int] = {}
+        while self._pending and self._pending[0].done():
+            ends |= self._pending.popleft().result()
+        self._commit(ends, asynchronous=True)
+
+    def _commit(self, ends: dict[Place, int], *, asynchronous: bool) -> None:
+        # What is no longer ours is its new owner's to commit.
+        offsets = [TopicPartition(*place, end) for place, end in ends.items() if place in self._owned]
+        if not offsets:
+            return
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=asynchronous)
+        except KafkaException as error:
+            # No harm: what is stored is not stored again, whoever reads it.
+            log.info("offsets not committed: %s", error.args[0].str())
+
+    def _finish(self) -> None:
+        """Waits for the inserts under way and commits them; a batch that cannot be stored is left to the next."""
+        ends: dict[Place, int] = {}
+        try:
+            while self._pending:
+                ends |= self._pending[0].result()
+                self._pending.popleft()
+        except Stopped:
+            log.warning("the last batch could not be stored; its messages are read again at the next start")
+        self._pending.clear()
+        self._commit(ends, asynchronous=False)
+
+    def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        places = [(partition.topic, partition.partition) for partition in partitions]
+        self._owned.update(places)
+        self._writer.assigned(places)
+        if self._paused:
+            self._paused = False  # The next full step pauses all of them.
+        log.info("reads %s", _listed(self._owned))
+
+    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        places = [(partition.topic, partition.partition) for partition in partitions]
+        self._batch.drop(places)
+        if not self._writer.in_trouble:
+            # The new owner asks what is stored: what is under way must be there by then.
+            wait(self._pending, timeout=GIVE_WAY_S)
+            ends: dict[Place, int] = {}
+            for pending in self._pending:
+                if not pending.done() or pending.exception() is not None:
+                    break
+                ends |= pending.result()
+            self._commit(ends, asynchronous=False)
+        self._owned.difference_update(places)
+        log.info("gave %s away", _listed(places))
+
+    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        places = [(partition.topic, partition.partition) for partition in partitions]
+        self._batch.drop(places)
+        self._owned.difference_update(places)
+        log.warning("lost %s to another reader; what was under way is stored once all the same", _listed(places))
+
+    def _on_error(self, error: KafkaError) -> None:
+        code = error.code()
+        if code in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE):
+            self._kafka.begin(f"Kafka does not answer at {self._bootstrap} ({error.str()}); is it up? Trying on")
+        elif code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
+            self._kafka.begin(f"Kafka at {self._bootstrap} lacks a topic ({error.str()}); `runwatch up` makes them")
+        elif code != KafkaError._PARTITION_EOF:
+            self._kafka.begin(f"Kafka at {self._bootstrap}: {error.str()}")
+
+    def _on_commit(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
+        if error is not None and error.code() != KafkaError._NO_OFFSET:
+            log.info("offsets not committed: %s", error.str())
+
+    def _report(self) -> None:
+        for place in list(self._owned):
+            partition = TopicPartition(*place)
+            try:
+                low, high = self._consumer.get_watermark_offsets(partition, cached=True)
+                position = self._consumer.position([partition])[0].offset
+            except (KafkaException, RuntimeError):  # RuntimeError: the consumer is closed.
+                return
+            if high >= 0:
+                self._stats.lag[place] = max(0, high - (position if position >= 0 else max(low, 0)))
+        log.info("%s", self._stats.line())
+
+
+def _listed(places: Iterable[Place]) -> str:
+    by_topic: dict[str, list[int]] = {}
+    for topic, partition in sorted(places):
+        by_topic.setdefault(topic, []).append(partition)
+    return "; ".join(f"{topic} {', '.join(map(str, numbers))}" for topic, numbers in by_topic.items()) or "nothing"
