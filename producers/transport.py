@@ -54,6 +54,8 @@ def kafka_config(bootstrap: str, queue_size: int, extra: Mapping[str, Any] | Non
         "reconnect.backoff.max.ms": 2_000,
         # A callback for each delivered message would cost more than the message.
         "delivery.report.only.error": True,
+        # A topic made on the way would have one partition and no retention of ours.
+        "allow.auto.create.topics": False,
         # librdkafka would write each failed connection to the agent's stderr.
         "log_level": 0,
         **(extra or {}),

@@ -50,7 +50,7 @@ def test_threads_on_one_run_keep_its_order(new_sink, calls_of_threads, room):
     assert watch.close(5.0)
     assert list(range(2 + sum(calls_of_threads))) == [event.seq for event in sink.events]
     assert sum(calls_of_threads) == sink.events[-1].tool_calls
-    assert len(set(event.step_id for event in sink.events[1:-1])) == sum(calls_of_threads)
+    assert len({event.step_id for event in sink.events[1:-1]}) == sum(calls_of_threads)
 
 
 def test_a_full_queue_drops_and_counts(make_watch, sink, caplog):
