@@ -34,7 +34,9 @@ def kafka_jars(report: Report = lambda _: None) -> list[Path]:
         import jgo
         from jgo.maven import PythonResolver
     except ImportError as error:
-        raise StackError(f"The local Kafka needs jgo to get its jars ({error}): pip install 'runwatch[stack]'") from None
+        raise StackError(
+            f"The local Kafka needs jgo to get its jars ({error}): pip install 'runwatch[stack]'"
+        ) from None
 
     count = 0
 

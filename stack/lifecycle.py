@@ -166,8 +166,8 @@ def down(folder: Path, report: Report = lambda _: None, timeout_s: float = 120.0
     while home.holder() is not None:
         if time.monotonic() > deadline:
             raise StackError(
-                f"The local stack in {home.path} has not stopped after {timeout_s:.0f} s: see {home.log('supervisor')}; "
-                f"'kill -9 {pid}' ends it with everything it started"
+                f"The local stack in {home.path} has not stopped after {timeout_s:.0f} s (its log is "
+                f"{home.log('supervisor')}): 'kill -9 {pid}' ends it with everything it started"
             )
         time.sleep(0.05)
     home.forget()

@@ -38,7 +38,7 @@ def choose(
 ) -> dict[str, int]:
     """A port for each name of :data:`USUAL`. :class:`StackError` where one that was asked for is taken."""
     chosen: dict[str, int] = {}
-    for name, usual in USUAL.items():
+    for name in USUAL:
         wanted = asked.get(name)
         if wanted is not None:
             if wanted in chosen.values() or not free(wanted):

@@ -71,7 +71,7 @@ class Catalog:
                 try:
                     asked = json.loads(body["schema"])
                 except (KeyError, TypeError, ValueError):
-                    raise RegistryProblem(422, 42201, "The body must be {\"schema\": \"…\"} with an Avro schema") from None
+                    raise RegistryProblem(422, 42201, 'The body must be {"schema": "…"} with an Avro schema') from None
                 known = self._subjects.get(subject)
                 if known is not None and json.loads(known[1]) == asked:
                     return self._version(subject, "latest") if len(parts) == 2 else {"id": known[0]}

@@ -1,4 +1,4 @@
-"""What the stack consists of: each service's command, how to tell that it is ready, and how long it may take to stop."""
+"""What the stack consists of: each service's command, how to tell that it is ready, how long it may take to stop."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ class Options:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Options:
         """The inverse of :meth:`to_json`."""
-        return replace(cls(Path(value["home"])), **{**value, "home": Path(value["home"]), "parts": tuple(value["parts"])})
+        return replace(
+            cls(Path(value["home"])), **{**value, "home": Path(value["home"]), "parts": tuple(value["parts"])}
+        )
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chdb import _chdb
+import chdb
 
 from .errors import SYNTAX_ERROR, ClickHouseError, from_engine, raised
 
+# The engine itself: the package's own Connection would refuse bytes and hide what was written.
+_connect: Any = chdb._chdb.connect
+
 # Formats whose pieces, one per block, join to one valid answer.
 STREAMABLE = frozenset(
-    {"Native", "TabSeparated", "TSV", "TabSeparatedRaw", "TSVRaw", "CSV", "RowBinary", "JSONEachRow", "JSONCompactEachRow"}
+    {
+        "Native",
+        "TabSeparated",
+        "TSV",
+        "TabSeparatedRaw",
+        "TSVRaw",
+        "CSV",
+        "RowBinary",
+        "JSONEachRow",
+        "JSONCompactEachRow",
+    }
 )
 
 
@@ -80,7 +93,7 @@ class Engine:
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self._path = str(path)
-        self._keeper = _chdb.connect(self._path)
+        self._keeper = _connect(self._path)
         self._keeper_lock = threading.Lock()
         self._closed = False
         version, self.timezone = self._ask("SELECT version(), timezone()").split("\t")
@@ -128,7 +141,7 @@ class Engine:
                 self._keeper.close()
 
     def _connect(self, work: Work) -> Any:
-        connection = _chdb.connect(self._path + "?mode=ro" if work.readonly else self._path)
+        connection = _connect(self._path + "?mode=ro" if work.readonly else self._path)
         try:
             # The engine names queries itself; the comment is how cancel() finds this one.
             settings = {"log_comment": work.query_id, **work.settings}

@@ -21,13 +21,15 @@ HEAD_BYTES = 256 << 10
 # What is read into memory as one statement, when no data could be told apart from it.
 STATEMENT_BYTES = 16 << 20
 
-# URL parameters that are no settings. Sessions are accepted and each request gets a fresh one.
+# URL parameters that are no settings. Sessions are accepted and each request gets a fresh one; `readonly` chooses
+# the kind of connection.
 _RESERVED = frozenset(
     {
         "add_http_cors_header", "buffer_size", "client_protocol_version", "close_session", "compress", "database",
         "decompress", "default_format", "enable_http_compression", "hsts_max_age", "http_headers_progress_interval_ms",
-        "http_response_buffer_size", "password", "query", "query_id", "quota_key", "role", "send_progress_in_http_headers",
-        "session_check", "session_id", "session_timeout", "stacktrace", "user", "wait_end_of_query",
+        "http_response_buffer_size", "password", "query", "query_id", "quota_key", "readonly", "role",
+        "send_progress_in_http_headers", "session_check", "session_id", "session_timeout", "stacktrace", "user",
+        "wait_end_of_query",
     }
 )  # fmt: skip
 
@@ -97,12 +99,12 @@ def _work(request: web.Request, params: Mapping[str, str], body: _Body, spools: 
     return Work(
         sql=body.sql if body.insert is None else body.insert.from_file(spools[0].path),
         query_id=params.get("query_id") or str(uuid.uuid4()),
-        database=params.get("database") or request.headers.get("X-ClickHouse-Database", ""),
+        database=params.get("database") or request.headers.get("X-ClickHouse-Database") or "",
         format=params.get("default_format") or request.headers.get("X-ClickHouse-Format") or "TabSeparated",
         settings=settings,
         params={name[6:]: value for name, value in params.items() if name.startswith("param_")},
         tables=[_table(name, spool, params) for name, spool in body.tables],
-        readonly=request.method in ("GET", "HEAD"),
+        readonly=request.method in ("GET", "HEAD") or params.get("readonly", "0") != "0",
         one_statement=body.insert is None,
     )
 

@@ -50,7 +50,9 @@ class Front:
     code 202. `limit` is the largest body, in bytes, once unpacked.
     """
 
-    def __init__(self, engine: Engine, folder: Path, account: Account, connections: int = 8, limit: int = 1 << 30) -> None:
+    def __init__(
+        self, engine: Engine, folder: Path, account: Account, connections: int = 8, limit: int = 1 << 30
+    ) -> None:
         self._engine = engine
         self._folder = folder
         self._account = account
@@ -76,7 +78,7 @@ class Front:
         return web.Response(text="Ok.\n", headers=self._headers())
 
     async def _nowhere(self, request: web.Request) -> web.Response:
-        text = f"There is no handle {request.path}\n\nUse / or /ping for health checks.\nSend queries from your program with POST method or GET /?query=...\n"
+        text = f"There is no handle {request.path}\n\nUse /ping for health, and / with POST or ?query= for queries.\n"
         return web.Response(status=404, text=text)
 
     async def _on_cleanup(self, _: web.Application) -> None:
@@ -104,18 +106,16 @@ class Front:
             raise
         except Exception:
             logger.exception("a request failed")
-            return self._refusal(request, raised(1002, "UNKNOWN_EXCEPTION", "The server failed; its log says how"), query_id)
+            return self._refusal(
+                request, raised(1002, "UNKNOWN_EXCEPTION", "The server failed; its log says how"), query_id
+            )
 
     def _refusal(self, request: web.Request, error: ClickHouseError, query_id: str) -> web.Response:
         headers = {**self._headers(), "X-ClickHouse-Exception-Code": str(error.code), "X-ClickHouse-Query-Id": query_id}
         if error.status == 401:
             headers["WWW-Authenticate"] = 'Basic realm="ClickHouse server HTTP API"'
         text = error.message if "(version " in error.message else f"{error.message} (version {self._engine.version})"
-        response = web.Response(status=error.status, text=text + "\n", headers=headers)
-        if not request.content.at_eof():
-            # The rest of the body is not read, so the connection cannot carry another request.
-            response.force_close()
-        return response
+        return web.Response(status=error.status, text=text + "\n", headers=headers)
 
     async def _respond(self, request: web.Request, asked: Request) -> web.StreamResponse:
         if asked.shape.outfile:

@@ -119,7 +119,12 @@ def parse_insert(text: bytes) -> Insert | None:
                 if name is None or name.kind not in ("word", "name"):
                     return None
                 return _with_data(
-                    text, token.start, _data_start(text, name.end), name.text.strip(b'`"').decode(), settings_at, tuple(inputs)
+                    text,
+                    token.start,
+                    _data_start(text, name.end),
+                    name.text.strip(b'`"').decode(),
+                    settings_at,
+                    tuple(inputs),
                 )
             if token.keyword == b"SETTINGS" and settings_at < 0:
                 settings_at = token.start
@@ -183,7 +188,9 @@ def shape_of(text: bytes) -> Shape:
             depth += 1
         elif token.text in (b")", b"]", b"}"):
             depth -= 1
-        elif (token.keyword == b"OUTFILE" and previous == b"INTO") or (token.keyword == b"INFILE" and previous == b"FROM"):
+        elif (token.keyword == b"OUTFILE" and previous == b"INTO") or (
+            token.keyword == b"INFILE" and previous == b"FROM"
+        ):
             outfile = True
         previous = token.keyword
     return Shape(verb, format_name, outfile)
