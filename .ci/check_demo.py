@@ -1,0 +1,51 @@
+"""Checks the one-line summary of `runwatch demo --once --json`: usage check_demo.py FILE."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def problems(summary: dict[str, Any]) -> list[str]:
+    """What is wrong with a summary, a sentence each; none where the demo did what it is for."""
+    found: list[str] = []
+    events = summary["events"]
+    if not events["sent"] or events["sent"] != events["stored"]:
+        found.append(f"{events['sent']} events were sent and {events['stored']} stored")
+    if summary["runs"] <= 0:
+        found.append("there are no runs")
+    rules = {anomaly["rule"] if isinstance(anomaly, dict) else anomaly for anomaly in summary["anomalies"]}
+    fired = ", ".join(sorted(rules)) or "none"
+    silent = [family for family in ("loop.", "drift.") if not any(rule.startswith(family) for rule in rules)]
+    found.extend(f"no {family}* rule fired; these did: {fired}" for family in silent)
+    if not summary["incident"]["seen"]:
+        found.append("the incident was not seen")
+    if summary["incident"]["onset_ms"] <= 0:
+        found.append("the incident has no beginning")
+    if summary["seconds"] <= 0:
+        found.append("the demo took no time")
+    return found
+
+
+def main(path: Path) -> int:
+    """Prints what is wrong and returns the exit code."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        # One line, so that scripts can take it as it comes.
+        (line,) = text.splitlines()
+        wrong = problems(json.loads(line))
+    except (ValueError, KeyError, TypeError) as error:
+        wrong = [
+            f"the summary is not one line of the JSON it should be ({type(error).__name__}: {error}): {text[:500]!r}"
+        ]
+    for sentence in wrong:
+        print(f"demo: {sentence}", file=sys.stderr)
+    if not wrong:
+        print(f"demo: {line}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
