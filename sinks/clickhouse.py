@@ -6,6 +6,7 @@ says in a sentence what is wrong, where, and what to do.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,11 @@ _BAD_DATA = {
 """Parse errors, values out of range, `VIOLATED_CONSTRAINT` (469); 1001 is how the Avro library's own surface."""
 _CODE = re.compile(r"\bCode: (\d+)")
 _NETWORK = re.compile(r"\[Errno -?\d+\] ([\w ]+)|((?:read )?timed out)", re.IGNORECASE)
+
+
+# Both tell of every failed attempt, with tracebacks; a `StoreError` tells it once and in words.
+for _name in ("clickhouse_connect", "urllib3.connectionpool"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 
 class StoreError(RuntimeError):

@@ -1,0 +1,166 @@
+"""Messages as a consumer hands them out, and ClickHouse and Kafka that do as they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+import fastavro
+import pytest
+
+from runwatch.schemas.avro import AvroSchema, load
+from runwatch.schemas.container import SENTINEL
+from runwatch.schemas.wire import encode
+from runwatch.sinks.batch import Bad
+from runwatch.sinks.clickhouse import StoreAway, StoreRefused
+from runwatch.sinks.resume import Stretches
+from runwatch.sinks.routes import Route
+
+EVENTS = Route("agent.events", "events_in", "events_stored", "AgentEvent")
+
+
+@dataclass
+class FakeMessage:
+    """A Kafka message."""
+
+    value_bytes: bytes | None
+    at: int = 0
+    in_partition: int = 0
+    of_topic: str = "agent.events"
+    key_bytes: bytes | None = b"key"
+    header_list: list[tuple[str, bytes | None]] | None = None
+
+    def topic(self) -> str:
+        return self.of_topic
+
+    def partition(self) -> int:
+        return self.in_partition
+
+    def offset(self) -> int:
+        return self.at
+
+    def key(self) -> bytes | None:
+        return self.key_bytes
+
+    def value(self) -> bytes | None:
+        return self.value_bytes
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        return self.header_list
+
+    def __len__(self) -> int:
+        return len(self.value_bytes or b"")
+
+
+@dataclass
+class FakeLanding:
+    """ClickHouse's landing tables: reads containers as it would, and refuses as it would."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    inserts: int = 0
+    refuse: Callable[[dict[str, Any]], bool] = lambda _: False
+    away: int = 0
+    """How many inserts fail before one works."""
+
+    def insert(self, table: str, container: bytes) -> None:
+        self.inserts += 1
+        if self.away:
+            self.away -= 1
+            raise StoreAway("ClickHouse does not answer")
+        try:
+            found = list(fastavro.reader(BytesIO(container)))
+        except Exception as error:
+            raise StoreRefused(f"parse error: {error}", 1001) from error
+        if any(row["_end"] != SENTINEL or self.refuse(row) for row in found):
+            raise StoreRefused("Constraint is violated", 469)
+        self.rows += [row | {"table": table} for row in found]
+
+    def offsets(self) -> list[int]:
+        return [row["kafka_offset"] for row in self.rows]
+
+
+@dataclass
+class FakeWorld:
+    """The writer's boundary."""
+
+    ground: FakeLanding = field(default_factory=FakeLanding)
+    already: dict[int, Stretches] = field(default_factory=dict)
+    """What is stored before, by partition."""
+    asked: list[tuple[str, int, int, int]] = field(default_factory=list)
+    dead: list[Bad] = field(default_factory=list)
+    disconnects: int = 0
+
+    def landing(self) -> FakeLanding:
+        return self.ground
+
+    def disconnect(self) -> None:
+        self.disconnects += 1
+
+    def source(self, topic: str) -> int:
+        return 4_000_000_000
+
+    def stored(self, route: Route, source: int, partition: int, first: int) -> Stretches:
+        self.asked.append((route.stored, source, partition, first))
+        return self.already.get(partition, Stretches())
+
+    def send_dead(self, letters: list[Bad]) -> None:
+        self.dead += letters
+
+
+@pytest.fixture
+def world() -> FakeWorld:
+    return FakeWorld()
+
+
+@pytest.fixture
+def landing() -> FakeLanding:
+    return FakeLanding()
+
+
+@pytest.fixture(scope="session")
+def new_landing() -> Callable[[], FakeLanding]:
+    """For properties, whose examples share their fixtures."""
+    return FakeLanding
+
+
+@pytest.fixture(scope="session")
+def new_world() -> Callable[[], FakeWorld]:
+    """For properties, whose examples share their fixtures."""
+    return FakeWorld
+
+
+@pytest.fixture(scope="session")
+def events_route() -> Route:
+    return EVENTS
+
+
+@pytest.fixture(scope="session")
+def event_schema() -> AvroSchema:
+    return load("agent_event")
+
+
+@pytest.fixture(scope="session")
+def an_event() -> Callable[..., dict[str, Any]]:
+    """Makes an event's record; arguments are its fields."""
+
+    def make(**fields: Any) -> dict[str, Any]:
+        seq = fields.get("seq", 0)
+        record = {"event_id": f"e{seq}", "run_id": "r1", "seq": seq, "kind": "tool_result", "ts_ms": 1000 + seq}
+        return record | {"agent": "support", "status": "none"} | fields
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def message(event_schema: AvroSchema, an_event: Callable[..., dict[str, Any]]) -> Callable[..., FakeMessage]:
+    """Makes a message that holds an event; `value=` for other bytes, further fields are FakeMessage's."""
+
+    def make(at: int = 0, partition: int = 0, value: bytes | str | None = "an event", **fields: Any) -> FakeMessage:
+        if value == "an event":
+            value = encode(an_event(seq=at), event_schema, event_schema.schema_id)
+        assert not isinstance(value, str)
+        return FakeMessage(value, at, partition, **fields)
+
+    return make
