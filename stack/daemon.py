@@ -20,6 +20,9 @@ from .services import Options
 
 def main() -> int:
     """Run the stack until SIGTERM; 0 after an orderly end, 3 where it could not start."""
+    # The caller may live long and do other things: it is not to be left with a child to wait for.
+    if os.fork() != 0:
+        return 0
     pipe = os.fdopen(int(sys.argv[1]), "w", buffering=1)
     os.set_inheritable(pipe.fileno(), False)
     options = Options.from_json(json.load(sys.stdin))

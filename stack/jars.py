@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,26 +44,33 @@ def kafka_jars(report: Report = lambda _: None) -> list[Path]:
     @contextmanager
     def progress(name: str, size: int) -> Iterator[Callable[[int], None]]:
         nonlocal count
-        count += 1
-        report(f"Kafka {KAFKA_VERSION}: downloading jar {count}, {name} ({size / 1e6:.1f} MB)")
+        if name.endswith(".jar"):
+            count += 1
+            report(f"Kafka {KAFKA_VERSION}: downloading jar {count}, {name} ({size / 1e6:.1f} MB)")
         yield lambda _: None
 
     resolver = PythonResolver(progress_callback=progress)
-    reason: object = "the cache lacks some of them"
+    reason = "jars in its cache are broken"
     for update in (False, True):
         try:
             jars: list[Path] = jgo.build(COORDINATES, update=update, resolver=resolver).all_jars
         except Exception as error:  # jgo lets through whatever its HTTP client, file system and parser raise
-            reason = error
+            # The HTTP client's own texts run over lines of addresses; its errors' names say it.
+            reason = type(error).__name__ if isinstance(error, OSError) else f"{type(error).__name__}: {error}"[:200]
         else:
-            # A jar whose link leads nowhere: somebody emptied the Maven cache behind the environment.
-            if len(jars) > 1 and all(jar.exists() for jar in jars):
+            broken = [jar for jar in jars if not zipfile.is_zipfile(jar)]
+            if jars and not broken:
                 return jars
+            _remove_broken(Path(jgo.config.GlobalSettings.load().repo_cache), broken)
     raise StackError(
-        f"Kafka {KAFKA_VERSION}'s jars cannot be downloaded from Maven Central ({_first_line(reason)}): "
+        f"Kafka {KAFKA_VERSION}'s jars cannot be downloaded from Maven Central ({reason}): "
         "check the network, then try again; they are needed once and cached"
     )
 
 
-def _first_line(reason: object) -> str:
-    return (str(reason).splitlines() or [type(reason).__name__])[0][:200]
+def _remove_broken(cache: Path, broken: list[Path]) -> None:
+    """Remove jars that a download was cut off in, wherever in the cache they lie; the next build gets them again."""
+    for jar in broken:
+        for copy in (jar, *cache.rglob(jar.name)):
+            if not zipfile.is_zipfile(copy):
+                copy.unlink(missing_ok=True)

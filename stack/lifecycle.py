@@ -129,6 +129,7 @@ def _detached(options: Options, home: Home, report: Report) -> dict[str, str]:
         # Through a pipe, since arguments and environment can be read by others and a password may be in it.
         process.stdin.write(json.dumps(options.to_json()).encode())
         process.stdin.close()
+        process.wait()  # what goes on is a child of its own, which is no longer ours
         try:
             for line in lines:
                 kind, _, text = line.rstrip("\n").partition(" ")
@@ -136,16 +137,14 @@ def _detached(options: Options, home: Home, report: Report) -> dict[str, str]:
                     endpoints: dict[str, str] = json.loads(text)
                     return endpoints
                 if kind == "error":
-                    process.wait()
                     raise StackError(text)
                 report(text)
-        except BaseException:
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
+        except StackError:
             raise
-        code = process.wait()
-    raise StackError(f"The supervisor ended with code {code} before the stack was up: see {home.log('supervisor')}")
+        except BaseException:
+            down(home.path)
+            raise
+    raise StackError(f"The supervisor ended before the stack was up: see its log {home.log('supervisor')}")
 
 
 def down(folder: Path, report: Report = lambda _: None, timeout_s: float = 120.0) -> bool:

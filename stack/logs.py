@@ -37,14 +37,19 @@ def rotate(path: Path, limit: int = LIMIT_BYTES, kept: int = KEPT) -> bool:
 
 def tail(path: Path, lines: int, window: int = 1 << 20) -> list[str]:
     """The last `lines` lines of `path`, out of its last `window` bytes; empty where there is no such file."""
+    return _tail(path, lines, window)[0]
+
+
+def _tail(path: Path, lines: int, window: int) -> tuple[list[str], int]:
+    """Those lines, and where the file ended."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - window))
-            text = file.read().decode(errors="replace")
+            text = file.read(min(size, window)).decode(errors="replace")
     except FileNotFoundError:
-        return []
-    return text.splitlines()[-lines:] if lines > 0 else []
+        return [], 0
+    return text.splitlines()[-lines:] if lines > 0 else [], size
 
 
 def names(home: Home) -> list[str]:
@@ -55,8 +60,8 @@ def names(home: Home) -> list[str]:
 def follow(home: Home, name: str, lines: int = 20, every_s: float = 0.2) -> Iterator[str]:
     """The last lines of a service's log, then each new one as it is written, without end."""
     path = check(home, name)
-    yield from tail(path, lines)
-    at = path.stat().st_size
+    last, at = _tail(path, lines, 1 << 20)
+    yield from last
     rest = ""
     while True:
         size = path.stat().st_size

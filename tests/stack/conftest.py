@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from runwatch.stack.ports import any_free
@@ -107,6 +108,19 @@ def until(condition: Callable[[], bool], what: str, timeout: float = 20) -> None
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontProcess]:
     with front_process(tmp_path_factory.mktemp("front") / "data") as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def gone() -> Callable[..., bool]:
+    """Whether none of the processes `gone(*pids)` runs any more."""
+
+    def is_gone(pid: int) -> bool:
+        try:
+            return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return True
+
+    return lambda *pids: all(is_gone(pid) for pid in pids)
 
 
 @pytest.fixture(scope="session")

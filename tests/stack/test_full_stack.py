@@ -6,13 +6,14 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from runwatch.stack import jars, kafka
@@ -56,7 +57,7 @@ def stored(endpoints: dict[str, str]) -> int:
     return sum(ends)
 
 
-def test_the_whole_life_of_a_stack(options: Options, until: Any) -> None:
+def test_the_whole_life_of_a_stack(options: Options, until: Any, gone: Any) -> None:
     said: list[str] = []
     endpoints = up(options, said.append, detach=True)
     home = options.home
@@ -92,7 +93,7 @@ def test_the_whole_life_of_a_stack(options: Options, until: Any) -> None:
     assert "2\n" == ask(endpoints, "SELECT count() FROM t")
 
     assert down(home)
-    until(lambda: not any(psutil.pid_exists(pid) for pid in pids), "all processes are gone", timeout=5)
+    until(lambda: gone(*pids), "all processes are gone", timeout=5)
     assert not (home / "endpoints.json").exists()
     assert not status(home).up
 
@@ -106,14 +107,14 @@ def test_the_whole_life_of_a_stack(options: Options, until: Any) -> None:
     # Even a killed supervisor leaves nothing behind.
     supervisor, *others = [service.pid for service in status(home).services]
     os.kill(supervisor, signal.SIGKILL)
-    until(lambda: not any(psutil.pid_exists(pid) for pid in others), "all services are gone", timeout=5)
+    until(lambda: gone(*others), "all services are gone", timeout=5)
     assert not status(home).up
 
 
 def test_a_taken_port(options: Options) -> None:
-    with socket.create_server(("127.0.0.1", options.clickhouse_port or 0)):
-        with pytest.raises(StackError, match=f"Port {options.clickhouse_port}, asked for clickhouse, is taken"):
-            up(options, detach=True)
+    taken = f"Port {options.clickhouse_port}, asked for clickhouse, is taken"
+    with socket.create_server(("127.0.0.1", options.clickhouse_port or 0)), pytest.raises(StackError, match=taken):
+        up(options, detach=True)
     assert not status(options.home).up
 
 
@@ -138,3 +139,23 @@ def test_three_brokers_from_the_same_jars(tmp_path: Path, until: Any) -> None:
             broker.terminate()
         for broker in brokers:
             broker.wait(30)
+
+
+def test_in_the_foreground_until_interrupted(options: Options, until: Any, gone: Any) -> None:
+    script = (
+        "import json, sys; from runwatch.stack.lifecycle import up; from runwatch.stack.services import Options; "
+        "up(Options.from_json(json.loads(sys.argv[1])), lambda line: print(line, flush=True))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, json.dumps(options.to_json())], stdout=subprocess.PIPE, text=True
+    )
+    until(lambda: status(options.home).ready, "the stack is up", timeout=60)
+    pids = [service.pid for service in status(options.home).services]
+    assert process.pid in pids
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert 0 == process.returncode
+    assert "kafka is ready" in said
+    assert "stopping ..." in said
+    assert gone(*pids)
+    assert not (options.home / "endpoints.json").exists()

@@ -53,11 +53,11 @@ def test_following_goes_on_through_a_rotation(tmp_path: Path) -> None:
 
 def test_a_log_that_is_not_there(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    with pytest.raises(StackError, match="no log of 'x'.*none yet"):
+    with pytest.raises(StackError, match=r"no log of 'x'.*none yet"):
         logs.check(home, "x")
     home.logs.mkdir()
     home.log("kafka").touch()
-    with pytest.raises(StackError, match="no log of 'x'.*there are: kafka"):
+    with pytest.raises(StackError, match=r"no log of 'x'.*there are: kafka"):
         logs.check(home, "x")
     with pytest.raises(StackError):
         logs.check(home, "../state")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from runwatch.stack.errors import StackError
@@ -70,7 +68,7 @@ def test_a_service_that_dies_is_started_again_later_and_later(home: Home) -> Non
     assert "stopped" == services(home)["brief"]["state"]
 
 
-def test_services_stop_in_reverse_order_and_stubborn_ones_are_killed(home: Home, tmp_path: Path) -> None:
+def test_services_stop_in_reverse_order_and_stubborn_ones_are_killed(home: Home, tmp_path: Path, gone: Any) -> None:
     note = textwrap.dedent(
         f"""
         import signal, sys, time, pathlib
@@ -93,10 +91,10 @@ def test_services_stop_in_reverse_order_and_stubborn_ones_are_killed(home: Home,
     supervisor.stop()
     assert ["last", "stubborn", "first"] == (tmp_path / "order").read_text().split()
     assert [0, -signal.SIGKILL, 0] == [entry["exit_code"] for entry in services(home).values()]
-    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert gone(*pids)
 
 
-def test_what_a_service_left_behind_goes_with_it(home: Home) -> None:
+def test_what_a_service_left_behind_goes_with_it(home: Home, until: Any, gone: Any) -> None:
     spawn = (
         "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid)"
     )
@@ -105,10 +103,7 @@ def test_what_a_service_left_behind_goes_with_it(home: Home) -> None:
     watch(supervisor, lambda: services(home)["parent"]["exit_code"] == 0)
     left = int(home.log("parent").read_text().split()[0])
     supervisor.stop()
-    deadline = time.monotonic() + 5
-    while psutil.pid_exists(left) and psutil.Process(left).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: gone(left), "what it left is gone", timeout=5)
 
 
 def test_a_server_that_dies_before_it_is_ready(home: Home) -> None:
@@ -131,7 +126,9 @@ def test_a_server_that_is_never_ready(home: Home) -> None:
 
 def test_the_environment_of_a_service(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNWATCH_REGISTRY", "http://elsewhere")
-    code = "import os; print(os.environ.get('RUNWATCH_REGISTRY'), os.environ['RUNWATCH_KAFKA'], os.getpgrp() == os.getpid())"
+    code = (
+        "import os; e = os.environ; print(e.get('RUNWATCH_REGISTRY'), e['RUNWATCH_KAFKA'], os.getpgrp() == os.getpid())"
+    )
     supervisor = Watched(home, lambda _: None)
     supervisor.start(Service("env", [sys.executable, "-c", code], env={"RUNWATCH_KAFKA": "here"}))
     watch(supervisor, lambda: "\n" in home.log("env").read_text())
@@ -139,8 +136,7 @@ def test_the_environment_of_a_service(home: Home, monkeypatch: pytest.MonkeyPatc
     assert "None here True" == home.log("env").read_text().splitlines()[0]
 
 
-@pytest.mark.skipif(sys.platform != "linux" and os.environ.get("RUNWATCH_CI") != "1", reason="takes a second elsewhere")
-def test_a_killed_supervisor_leaves_nothing(home: Home) -> None:
+def test_a_killed_supervisor_leaves_nothing(home: Home, until: Any, gone: Any) -> None:
     script = textwrap.dedent(
         f"""
         import sys
@@ -156,15 +152,11 @@ def test_a_killed_supervisor_leaves_nothing(home: Home) -> None:
     )
     process = subprocess.Popen([sys.executable, "-c", script])
     try:
-        deadline = time.monotonic() + 15
-        while not all(home.log(name).exists() and "up" in home.log(name).read_text() for name in ("one", "two")):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        both = [home.log(name) for name in ("one", "two")]
+        until(lambda: all(log.exists() and "up" in log.read_text() for log in both), "both run")
         pids = [entry["pid"] for entry in services(home).values()]
-        assert all(psutil.pid_exists(pid) for pid in pids)
+        assert not gone(*pids)
     finally:
         process.kill()
         process.wait()
-    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
-        assert time.monotonic() < deadline, "the services outlived their supervisor"
-        time.sleep(0.02)
+    until(lambda: gone(*pids), "the services ended with their supervisor", timeout=5)
