@@ -19,15 +19,15 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RUNWATCH_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(default_factory=endpoints.home, description="Folder of the local stack.")
-    kafka: str = Field("127.0.0.1:9092", description="Kafka's bootstrap servers, host:port, comma-separated.")
-    clickhouse: str = Field("http://127.0.0.1:8123", description="ClickHouse's HTTP address.")
-    clickhouse_user: str = Field("default", description="ClickHouse's user.")
-    clickhouse_password: SecretStr = Field(SecretStr(""), description="That user's password.")
-    database: str = Field("runwatch", description="ClickHouse's database.")
-    registry: str | None = Field(None, description="Schema registry's address; without one, ids are fingerprints.")
-    prefix: str = Field("", description="Put before every topic's name, so that fleets can share a cluster.")
-    partitions: int = Field(4, ge=1, description="Partitions of a spread topic when runwatch makes it.")
-    replication: int = Field(1, ge=1, description="Copies of a topic when runwatch makes it.")
+    kafka: str = Field(default="127.0.0.1:9092", description="Kafka's bootstrap servers, host:port, comma-separated.")
+    clickhouse: str = Field(default="http://127.0.0.1:8123", description="ClickHouse's HTTP address.")
+    clickhouse_user: str = Field(default="default", description="ClickHouse's user.")
+    clickhouse_password: SecretStr = Field(default=SecretStr(""), description="That user's password.")
+    database: str = Field(default="runwatch", description="ClickHouse's database.")
+    registry: str | None = Field(default=None, description="Schema registry's address; without one, ids are fingerprints.")
+    prefix: str = Field(default="", description="Put before every topic's name, so that fleets can share a cluster.")
+    partitions: int = Field(default=4, ge=1, description="Partitions of a spread topic when runwatch makes it.")
+    replication: int = Field(default=1, ge=1, description="Copies of a topic when runwatch makes it.")
 
     def topic(self, name: str) -> str:
         """A topic's full name, such as `agent.events`."""

@@ -6,7 +6,6 @@ import os
 import sys
 from typing import Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -23,6 +22,7 @@ _AWAY = {
     "StoreDenied",
     "StoreError",
     "TopicsError",
+    "RegistryError",
     "BrokerAway",
     "KafkaException",
     "MissingPackageError",
@@ -31,21 +31,18 @@ _AWAY = {
 }
 
 
-class Fail(click.ClickException):
+class Fail(Exception):
     """Ends a command with a sentence and an exit code."""
 
     def __init__(self, message: str, code: int = AWAY) -> None:
         super().__init__(message)
-        self.exit_code = code
-
-    def show(self, file: Any = None) -> None:
-        typer.secho(self.message, err=True, fg="red")
+        self.code = code
 
 
 class Reporting(TyperGroup):
     """Turns what may go wrong into a sentence and an exit code; what may not, into a traceback."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -55,15 +52,24 @@ class Reporting(TyperGroup):
         except KeyboardInterrupt:
             typer.secho("Stopped.", err=True)
             sys.exit(130)
-        except ModuleNotFoundError as error:
-            extra = _EXTRAS.get((error.name or "").split(".")[0])
-            if extra is None:
-                raise
-            raise Fail(f"This command needs {error.name}: pip install 'runwatch[{extra}]'") from error
         except Exception as error:
-            if any(cls.__name__ in _AWAY for cls in type(error).__mro__):
-                raise Fail(str(error)) from error
-            raise
+            failure = _understood(error)
+            if failure is None:
+                raise
+            typer.secho(str(failure), err=True, fg="red")
+            raise typer.Exit(failure.code) from error
+
+
+def _understood(error: Exception) -> Fail | None:
+    """What a person is told of an error, or None where only a traceback helps."""
+    if isinstance(error, Fail):
+        return error
+    if isinstance(error, ModuleNotFoundError):
+        extra = _EXTRAS.get((error.name or "").split(".")[0])
+        return Fail(f"This command needs {error.name}: pip install 'runwatch[{extra}]'") if extra else None
+    if any(cls.__name__ in _AWAY for cls in type(error).__mro__):
+        return Fail(str(error))
+    return None
 
 
 _EXTRAS = {

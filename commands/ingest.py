@@ -54,7 +54,7 @@ def import_(
                 kafka=settings.kafka,
                 prefix=settings.prefix,
                 registry=settings.registry,
-                format=form.value,
+                form=form.value,
                 agent=agent,
                 progress=bar.set,
             )

@@ -48,3 +48,5 @@ def sink() -> None:
 def _log() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("runwatch").setLevel(logging.INFO)
+    # Faust names its services' steps after our module.
+    logging.getLogger("runwatch.processors.transport").setLevel(logging.WARNING)

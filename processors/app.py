@@ -50,8 +50,7 @@ def build_app(settings: Settings, rules: Rules) -> FrameApp:
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
         # A frame is what one fetch of a partition brings, at the most.
-        consumer_max_fetch_size=4 * 2**20,
-        broker_max_poll_records=20_000,
+        consumer_max_fetch_size=2**20,
         broker_commit_interval=1.0,
         # Frames, not messages: each is up to the fetch size.
         stream_buffer_maxsize=4,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -57,11 +58,11 @@ class FrameDecoder:
         self._reader = load(name)
         self._registry = registry
         self._columns = tuple(columns or self._reader.field_names)
-        self.schema = {
-            column["name"]: _polars_type(column["type"])
-            for column in self._reader.raw["fields"]
-            if column["name"] in self._columns
-        }
+        fields = [column for column in self._reader.raw["fields"] if column["name"] in self._columns]
+        self.schema = {column["name"]: _polars_type(column["type"]) for column in fields}
+        # What stands for a field that an older schema lacks; a field without one cannot be read from it.
+        self._defaults = {column["name"]: column["default"] for column in fields if "default" in column}
+        self._times = [column["name"] for column in fields if _is_time(column["type"])]
 
     def decode(self, frame: Frame) -> Decoded:
         """The frame's columns. Raises nothing for a bad message; raises what the registry raises when it is away."""
@@ -100,7 +101,9 @@ class FrameDecoder:
         try:
             columns = pl.read_avro(io.BytesIO(pack(bodies, schema)), columns=[*wanted, "_end"])
             if columns.height == len(bodies) and (columns["_end"] == SENTINEL).all():
-                return self._aligned(columns.drop("_end")), {}
+                columns = self._aligned(columns)
+                if self._times_hold(columns):
+                    return columns, {}
         except BaseException as error:
             # A panic in Polars' reader is no Exception; a wish to stop is not a bad message.
             if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit | MemoryError):
@@ -126,10 +129,20 @@ class FrameDecoder:
         return pl.DataFrame(rows, schema=self.schema)
 
     def _aligned(self, columns: pl.DataFrame) -> pl.DataFrame:
-        """The columns in our order and types; null where an older schema lacks one."""
+        """The columns in our order and types; the default where an older schema lacks one.
+
+        Raises `KeyError` where it has none: fastavro then says so of each message.
+        """
         return columns.select(
-            (pl.col(name).cast(kind) if name in columns.columns else pl.lit(None, dtype=kind).alias(name))
+            (pl.col(name) if name in columns.columns else pl.lit(self._defaults[name]).alias(name)).cast(kind)
             for name, kind in self.schema.items()
+        )
+
+    def _times_hold(self, columns: pl.DataFrame) -> bool:
+        """Whether every time lies in the years 1 to 9999: fastavro reads no others, and good is good either way."""
+        return all(
+            column.is_empty() or column.is_between(_FIRST_MS, _LAST_MS).all()
+            for column in (columns[name] for name in self._times)
         )
 
 
@@ -155,6 +168,16 @@ def _by_header(values: Sequence[bytes | None]) -> tuple[dict[bytes, Sequence[int
         else:
             groups.setdefault(value[:HEADER_BYTES], []).append(at)  # type: ignore[index]  # split saw to it
     return dict(groups), bad
+
+
+_FIRST_MS, _LAST_MS = epoch_ms(datetime.min.replace(tzinfo=UTC)), epoch_ms(datetime.max.replace(tzinfo=UTC))
+
+
+def _is_time(avro: Any) -> bool:
+    """Whether an Avro type of ours is a time."""
+    if isinstance(avro, list):
+        return any(_is_time(one) for one in avro)
+    return isinstance(avro, dict) and avro.get("logicalType") == "timestamp-millis"
 
 
 def _polars_type(avro: Any) -> Any:

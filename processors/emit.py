@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -13,7 +14,10 @@ from ..schemas.avro import load
 from ..schemas.registry import Registry
 from ..schemas.wire import encode
 
-Delivered = Callable[[KafkaError | None, Message], None]
+log = logging.getLogger("runwatch.processors")
+
+Delivered = Callable[[KafkaError | None, Message | None], None]
+_TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE, KafkaError.RECORD_LIST_TOO_LARGE)
 
 
 class EmitError(RuntimeError):
@@ -68,11 +72,14 @@ class Emitter:
         failed: list[str] = []
         lock = threading.Lock()
 
-        def delivered(error: KafkaError | None, _message: Message) -> None:
+        def delivered(error: KafkaError | None, _message: Message | None) -> None:
             nonlocal left
             with lock:
                 left -= 1
-                if error is not None:
+                if error is not None and error.code() in _TOO_LARGE:
+                    # It will never fit, and to stop for it would be to stop for good.
+                    log.error("A message to %s was left out: %s", topic, error.str())
+                elif error is not None:
                     failed.append(error.str())
                 last = left == 0
             if last and not self._loop.is_closed():
@@ -90,6 +97,9 @@ class Emitter:
             except BufferError:
                 # The queue is full: the broker is slower than we are, so we are as slow as the broker.
                 self._producer.poll(0.05)
+            except KafkaException as error:
+                delivered(error.args[0], None)
+                return
 
     @staticmethod
     def _settle(done: asyncio.Future[None], topic: str, failed: list[str]) -> None:

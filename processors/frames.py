@@ -20,6 +20,8 @@ class Frame:
     """When the broker appended the last of them; milliseconds, never falling within a partition."""
     replay: bool = False
     """True for messages below the committed offset: they rebuild state and say nothing."""
+    behind: int = 0
+    """How many offsets the partition went on for after it, as far as was known when it was fetched."""
     epoch: int = 0
     """Counts the assignments of the partition; state from an earlier one is void."""
 

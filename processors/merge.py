@@ -48,6 +48,8 @@ class MergeRules:
     """After a window's end, by event time."""
     quiet_ms: int = 5_000
     """After how long of silence a partition is not waited for, by log time."""
+    ahead_ms: int = 86_400_000
+    """A window that ends so far ahead of the log waits: handed out, it would make all before it late."""
     most_windows: int = 240
     """Windows an agent may have waiting; beyond it the oldest is handed out as it is."""
 
@@ -81,8 +83,9 @@ class Merger:
         out: list[tuple[str, Window]] = []
         for name in list(self._agents):
             agent = self._agents[name]
-            speaking = [mark for mark, heard in agent.marks.values() if heard >= log_ms - self.rules.quiet_ms]
-            through = min(speaking, default=2**62) - self.rules.grace_ms
+            # Without a mark (0) a partition's events have told no time that can be: it is not waited for either.
+            speaking = [mark for mark, heard in agent.marks.values() if mark and heard >= log_ms - self.rules.quiet_ms]
+            through = min([*speaking, log_ms + self.rules.ahead_ms]) - self.rules.grace_ms
             starts = sorted(agent.parts)
             for place, start in enumerate(starts):
                 parts = agent.parts[start].values()

@@ -15,7 +15,7 @@ from ..schemas.anomalies import Anomaly
 from ..schemas.ids import derived_hex
 from . import loops
 from .replay import stretch_start
-from .runs import I64, U64, RunTable
+from .runs import I64, U64, Mask, RunTable
 from .windows import Tally, WindowRules
 
 EVENT_COLUMNS = (
@@ -87,6 +87,7 @@ class PartitionFold:
         self.runs = RunTable()
         self.tally = Tally(partition, rules.windows)
         self.counts = FoldCounts()
+        self._log_ms = 0
         self._swept_ms = 0
         self._stretch_ms = 0
 
@@ -99,9 +100,12 @@ class PartitionFold:
         out = Folded()
         if not columns.height:
             return out
-        if stretch_start(log_ms, self.rules.windows.stretch_ms) > self._stretch_ms:
-            out.parts = self.tally.parts(log_ms)
-            self._stretch_ms = stretch_start(log_ms, self.rules.windows.stretch_ms)
+        # A broker that takes over from another may have a clock that is behind; a stretch that is over stays so.
+        log_ms = self._log_ms = max(log_ms, self._log_ms)
+        stretch_ms = stretch_start(log_ms, self.rules.windows.stretch_ms)
+        if stretch_ms > self._stretch_ms:
+            out.parts = self.tally.parts(log_ms, over_ms=stretch_ms)
+            self._stretch_ms = stretch_ms
         self._sweep(log_ms)
         out.anomalies = self._add(columns, offsets, log_ms)
         return out
@@ -121,10 +125,16 @@ class PartitionFold:
         if not columns.height:
             return []
         self.tally.add(columns, log_ms, int(offsets[-1]) + 1)
-        found = self._loops(columns, rows, offsets)
         stopped = (columns["kind"] == "stop").to_numpy()
-        if stopped.any():
-            self.runs.end(rows[stopped])
+        if not stopped.any():
+            return self._loops(columns, rows, offsets)
+        found: list[Anomaly] = []
+        start = 0
+        for end in [*_restarts(rows, stopped), columns.height]:
+            found += self._loops(columns[start:end], rows[start:end], offsets[start:end])
+            self.runs.restart(rows[start:end][stopped[start:end]])
+            start = end
+        self.runs.end(rows[stopped])
         return found
 
     def _loops(self, columns: pl.DataFrame, rows: I64, offsets: I64) -> list[Anomaly]:
@@ -153,6 +163,25 @@ class PartitionFold:
         if log_ms - self._swept_ms >= SWEEP_MS:
             self._swept_ms = stretch_start(log_ms, SWEEP_MS)
             self.runs.forget(log_ms - self.rules.idle_run_ms)
+
+
+def _restarts(rows: I64, stopped: Mask) -> list[int]:
+    """Places at which a run that stopped goes on: its calls begin anew, as they would in a frame of their own."""
+    _, which = np.unique(rows, return_inverse=True)
+    last = np.empty(len(rows), np.int64)
+    last[which] = np.arange(len(rows))
+    ends = np.flatnonzero(stopped)
+    if (last[which[ends]] == ends).all():
+        return []
+    ended: set[int] = set()
+    places = []
+    for at, (row, is_stop) in enumerate(zip(rows.tolist(), stopped.tolist(), strict=True)):
+        if row in ended:
+            places.append(at)
+            ended.clear()
+        if is_stop:
+            ended.add(row)
+    return places
 
 
 def _call_hashes(tools: pl.DataFrame) -> U64:

@@ -1,7 +1,7 @@
 """The open runs of one partition, in arrays: which events were seen, and each run's latest tool calls.
 
 A run takes one row. Repeats (an agent that resends after a crash) are told by the event's place in its run,
-as IPsec tells replayed packets (RFC 4303, 3.4.3): the highest place seen, and a bitmap of the 64 below it.
+as IPsec tells replayed packets (RFC 4303, 3.4.3): the highest place seen, and a bitmap of the 64 that end with it.
 The latest calls stand in a ring of `RING` places a run, as hashes: what a loop is made of, and no strings.
 """
 
@@ -21,6 +21,7 @@ Mask = npt.NDArray[np.bool_]
 
 _WINDOW = 64
 _FULL = np.uint64(2**64 - 1)
+_NOTHING_SEEN = -1 << _WINDOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,8 @@ class RunTable:
 
     def __init__(self, capacity: int = 1024) -> None:
         self._rows: dict[int, int] = {}
-        # Runs that ended lately: highest place seen, by run hash. Two generations, so that
-        # forgetting costs nothing per run.
+        # Runs that ended lately: by run hash, the highest place seen and below it the bitmap, in one integer.
+        # Two generations, so that forgetting costs nothing per run.
         self._ended: dict[int, int] = {}
         self._ended_before: dict[int, int] = {}
         self._free: list[int] = []
@@ -96,13 +97,12 @@ class RunTable:
             self._grow(self._capacity * 2)
         row = self._free.pop()
         self._rows[key] = row
-        last = self._ended.pop(key, None)
-        if last is None:
-            last = self._ended_before.pop(key, -1)
+        seen = self._ended.pop(key, None)
+        if seen is None:
+            seen = self._ended_before.pop(key, _NOTHING_SEEN)
         self.run[row] = key
-        self.last_seq[row] = last
-        # Of a run that had ended, everything up to its last place counts as seen.
-        self.seen[row] = _FULL if last >= 0 else 0
+        self.last_seq[row] = seen >> _WINDOW
+        self.seen[row] = seen & int(_FULL)
         self.first_ms[row] = first_ms
         self.calls[row] = 0
         self.fired[row] = 0
@@ -113,8 +113,13 @@ class RunTable:
         for row in np.unique(rows).tolist():
             key = int(self.run[row])
             if self._rows.pop(key, None) is not None:
-                self._ended[key] = int(self.last_seq[row])
+                self._ended[key] = int(self.last_seq[row]) << _WINDOW | int(self.seen[row])
                 self._free.append(row)
+
+    def restart(self, rows: I64) -> None:
+        """Forgets these runs' calls, but not their places."""
+        self.calls[rows] = 0
+        self.fired[rows] = 0
 
     def forget(self, idle_before_ms: int) -> int:
         """Gives the rows of runs free that were last touched before then (log time); returns how many.
@@ -134,7 +139,7 @@ class RunTable:
     def fresh(self, rows: I64, seqs: I64) -> Mask:
         """Which of these events (in the order they came) were not seen before, and notes them as seen.
 
-        An event more than 64 places behind its run's highest is taken for seen.
+        An event 64 places or more behind its run's highest is taken for seen.
         """
         order = np.argsort(rows, kind="stable")
         row, seq = rows[order], seqs[order]

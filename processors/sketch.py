@@ -2,8 +2,8 @@
 
 A positive value x falls into bucket ceil(log_gamma(x)), gamma = (1 + a) / (1 - a) with a the relative error,
 and a bucket's estimate is 2 gamma^key / (gamma + 1), which is within a of everything in it. Values of zero or
-below share one bucket of their own. Buckets of two sketches add up, so partial sketches merge across
-partitions, windows and groups.
+below share one bucket of their own; what is not finite has none. Buckets of two sketches add up, so partial
+sketches merge across partitions, windows and groups.
 
 Source: Masson, Rim, Lee: DDSketch, PVLDB 12(12), 2019.
 """
@@ -11,6 +11,7 @@ Source: Masson, Rim, Lee: DDSketch, PVLDB 12(12), 2019.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 
 import polars as pl
@@ -18,21 +19,26 @@ import polars as pl
 RELATIVE_ERROR = 0.01
 GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
 LOG_GAMMA = math.log(GAMMA)
+_LOG_CENTRE = math.log(2 / (GAMMA + 1))
+_LOG_MOST = math.log(sys.float_info.max)
 ZERO_KEY = -(2**31)
 """Key of the bucket of values that are zero or below."""
 
 
-def key_of(value: float) -> int:
-    """The bucket of a value."""
+def key_of(value: float) -> int | None:
+    """The bucket of a value; None where it is not finite."""
+    if not math.isfinite(value):
+        return None
     return math.ceil(math.log(value) / LOG_GAMMA) if value > 0 else ZERO_KEY
 
 
 def keys_of(values: pl.Expr) -> pl.Expr:
-    """The buckets of a column; null stays null. Int32."""
+    """The buckets of a column; null where the value is null or not finite. Int32."""
     return (
-        pl.when(values > 0)
+        # Polars orders NaN above everything, infinity too.
+        pl.when(values.is_between(0, sys.float_info.max, closed="right"))
         .then((values.cast(pl.Float64).log() / LOG_GAMMA).ceil())
-        .when(values.is_not_null() & values.is_not_nan())
+        .when(values.is_between(-sys.float_info.max, 0))
         .then(float(ZERO_KEY))
         .cast(pl.Int32)
     )
@@ -40,7 +46,10 @@ def keys_of(values: pl.Expr) -> pl.Expr:
 
 def value_of(key: int) -> float:
     """A bucket's estimate: within `RELATIVE_ERROR` of every value that falls into it."""
-    return 0.0 if key == ZERO_KEY else 2 * GAMMA**key / (GAMMA + 1)
+    if key == ZERO_KEY:
+        return 0.0
+    # In logarithms: the last bucket's end is beyond what a float holds.
+    return math.exp(min(key * LOG_GAMMA + _LOG_CENTRE, _LOG_MOST))
 
 
 def merge(sketches: Iterable[Mapping[int, int]]) -> dict[int, int]:

@@ -102,6 +102,8 @@ class WindowWatch:
         self._merge = rules.merge
         self._drift = rules.drift
         self._held: dict[int, tuple[int, Merger, DriftJudge]] = {}
+        # Partitions that were read to their ends.
+        self._caught_up: set[int] = set()
         self.bad = 0
 
     def take(self, frame: Frame) -> list[Anomaly]:
@@ -110,6 +112,7 @@ class WindowWatch:
         if held is None or held[0] != frame.epoch:
             held = (frame.epoch, Merger(self._merge), DriftJudge(self._drift))
             self._held[frame.partition] = held
+        (self._caught_up.discard if frame.behind else self._caught_up.add)(frame.partition)
         decoded = self._decoder.decode(frame)
         own = decoded.columns.filter(pl.col("tool").is_null()).with_columns(
             pl.col("window_start_ms", "slot_ms", "watermark_ms").cast(pl.Int64)
@@ -124,8 +127,16 @@ class WindowWatch:
         return found
 
     def quiet(self, now_ms: int) -> list[Anomaly]:
-        """Judges what no partition will add to any more; called now and then, for agents that fell silent."""
-        return [anomaly for _, merger, judge in self._held.values() for anomaly in self._judge(merger, judge, now_ms)]
+        """Judges what no partition will add to any more; called now and then, for agents that fell silent.
+
+        Only where all there is was read: to who lags, or replays, everybody seems to have fallen silent.
+        """
+        return [
+            anomaly
+            for partition, (_, merger, judge) in self._held.items()
+            if partition in self._caught_up
+            for anomaly in self._judge(merger, judge, now_ms)
+        ]
 
     def keep_only(self, partitions: Iterable[int]) -> None:
         """Lets go of the partitions that were taken away."""

@@ -75,6 +75,8 @@ class WindowRules:
     """Length of a stretch of log time; see `processors/replay.py`."""
     tools_every_ms: int = 10_000
     """How often, by log time, the parts of tools are sent at the most: there are many of them."""
+    ahead_ms: int = 86_400_000
+    """An event that lies so far ahead of the log moves no watermark: a wrong clock would close all windows."""
     buffer_events: int = 65_536
     """How many events are kept as columns before they are grouped."""
 
@@ -112,17 +114,18 @@ class Tally:
         if self._buffered >= self.rules.buffer_events:
             self._group()
 
-    def parts(self, log_ms: int) -> list[dict[str, Any]]:
+    def parts(self, log_ms: int, over_ms: int = 0) -> list[dict[str, Any]]:
         """The window parts to send now, as records of `window_part.avsc`.
 
         An agent's own part whenever it changed; a tool's once the window is closed: there are many of them.
-        `log_ms`: the time now, by the broker's clock. Stretches that are over are sent whole and forgotten.
+        `log_ms`: the time now, by the broker's clock. `over_ms`: a start of a stretch, once the log was read up
+        to it; earlier stretches are sent whole and forgotten. The time now would not do: who lags, or replays,
+        still has events of an earlier stretch before them, whose part would then replace the whole one's.
         """
         self._group()
         if self._totals is None or self._counts is None:
             return []
-        over = stretch_start(log_ms, self.rules.stretch_ms)
-        totals = self._totals.with_columns(closed=self._closed(log_ms), over=pl.col("slot_ms") < over)
+        totals = self._totals.with_columns(closed=self._closed(log_ms), over=pl.col("slot_ms") < over_ms)
         agents = totals.filter(pl.col("agent_key").is_in(list(self._dirty[False])))
         due = log_ms >= self._tools_sent_ms + self.rules.tools_every_ms
         if due:
@@ -134,7 +137,8 @@ class Tally:
         )
         # An agent's own part counts every step, whatever its tool.
         agents = _added(agents.with_columns(key=pl.col("agent_key"), tool=pl.lit(None, pl.String)))
-        agent_counts = _counted(self._counts.with_columns(key=pl.col("agent_key")))
+        changed = self._counts.filter(pl.col("agent_key").is_in(agents["key"].implode()))
+        agent_counts = _counted(changed.with_columns(key=pl.col("agent_key")))
         sent = [*self._records(agents, agent_counts), *self._records(tools, self._counts)]
         self._dirty[False].clear()
         self._dirty[True] -= set(tools["key"].to_list())
@@ -156,7 +160,9 @@ class Tally:
         """Groups what is buffered and adds it to the tallies."""
         if not self._buffer:
             return
-        events = pl.concat(self._buffer)
+        # One sum or mean that is not a number would never be one again.
+        finite = (pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in ("cost_usd", "outcome"))
+        events = pl.concat(self._buffer).with_columns(*finite)
         self._buffer.clear()
         self._buffered = 0
         start = pl.col("ts_ms").floordiv(self.rules.window_ms) * self.rules.window_ms
@@ -193,10 +199,11 @@ class Tally:
         )
         self._dirty[False].update(totals["agent_key"].to_list())
         self._dirty[True].update(totals.filter(pl.col("tool").is_not_null())["key"].to_list())
-        seen = events.group_by("agent").agg(pl.col("ts_ms").max(), pl.col("log_ms").max())
+        plausible = pl.col("ts_ms") <= pl.col("log_ms") + self.rules.ahead_ms
+        seen = events.group_by("agent").agg(pl.col("ts_ms").filter(plausible).max(), pl.col("log_ms").max())
         for agent, ts_ms, log_ms in seen.iter_rows():
             before = self._watermarks.get(agent, (0, 0))
-            self._watermarks[agent] = (max(before[0], ts_ms), max(before[1], log_ms))
+            self._watermarks[agent] = (max(before[0], ts_ms or 0), max(before[1], log_ms))
 
     def _closed(self, log_ms: int) -> pl.Expr:
         """Whether a window is over: by its agent's watermark, or because the agent fell silent."""

@@ -1,0 +1,68 @@
+"""The anomaly topic, read as it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from confluent_kafka import OFFSET_END, Consumer, TopicPartition
+
+from ..config import Settings
+from ..schemas.anomalies import Anomaly
+from ..schemas.avro import load
+from ..schemas.events import epoch_ms
+from ..schemas.registry import open_registry
+from ..schemas.topics import ANOMALIES
+from ..schemas.wire import WireError, decode_body, split
+from .exits import Fail
+
+_TIMES = ("ts_ms", "onset_ms", "detected_ms")
+
+
+class AnomalyFeed:
+    """Anomalies from now on, in the order in which they are found. A context manager."""
+
+    def __init__(self, settings: Settings, timeout_s: float = 10.0) -> None:
+        """Raises `Fail` where the broker does not answer, or has no such topic."""
+        topic = settings.topic(ANOMALIES.name)
+        self._registry = open_registry(settings.registry)
+        self._reader = load("anomaly")
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": settings.kafka,
+                # No group is joined: the partitions are assigned by hand, and nothing is committed.
+                "group.id": "runwatch-follow",
+                "enable.auto.commit": False,
+                "fetch.wait.max.ms": 50,
+                "log_level": 0,
+            }
+        )
+        try:
+            found = self._consumer.list_topics(topic, timeout=timeout_s).topics[topic]
+        except Exception as error:  # KafkaException, or KeyError
+            raise Fail(f"The Kafka broker at {settings.kafka} does not answer; is it up?") from error
+        if found.error is not None:
+            raise Fail(f"The Kafka broker at {settings.kafka} has no topic {topic}; `runwatch process` makes it.")
+        self._consumer.assign([TopicPartition(topic, partition, OFFSET_END) for partition in found.partitions])
+        # "From now on" begins when the position is known, not with the first message.
+        self._consumer.poll(0.5)
+
+    def read(self, stop: Callable[[], bool]) -> Iterator[Anomaly]:
+        """Anomalies until `stop` says so."""
+        while not stop():
+            message = self._consumer.poll(0.1)
+            if message is None or message.error():
+                continue
+            try:
+                schema_id, body = split(message.value())
+                record = decode_body(body, self._registry.schema_of(schema_id), self._reader)
+            except WireError:
+                continue  # the sink keeps it in the dead letters
+            record.update({name: epoch_ms(record[name]) for name in _TIMES if record[name] is not None})
+            record["seqs"] = tuple(record["seqs"])
+            yield Anomaly(**record)
+
+    def __enter__(self) -> AnomalyFeed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()

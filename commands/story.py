@@ -1,0 +1,226 @@
+"""The demo's story: a quiet history, then the incident, told as the stream sees it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from .. import connect
+from ..config import Settings
+from ..producers.clock import Clock
+from ..producers.simulator import Fleet, FleetProgress, FleetSettings
+from ..producers.watch import Watch
+from ..schemas.anomalies import Anomaly
+from ..sinks.clickhouse import StoreMissing
+from ..sinks.query import Reader
+from .follow import AnomalyFeed
+from .output import clock
+from .progress import LateBar
+
+MINUTE_MS = 60_000
+SETTLE_S = 60.0
+"""How long the last events may take to be stored and judged."""
+TOLD_LOOPS = 5
+"""Loops that are told one by one; there are many."""
+
+_EVENTS_OF = """
+SELECT count() AS stored FROM events
+WHERE agent IN {agents:Array(String)} AND ts >= fromUnixTimestamp64Milli({start_ms:Int64})
+"""
+_AGENTS_LIKE = "SELECT DISTINCT agent FROM events_stored WHERE startsWith(agent, {name:String})"
+_BEFORE_AND_AFTER = """
+SELECT
+    avgIf(tool_calls, started_at < onset) AS calls_before, avgIf(tool_calls, started_at >= onset) AS calls_after,
+    quantileIf(0.95)(duration_ms, started_at < onset) AS ms_before,
+    quantileIf(0.95)(duration_ms, started_at >= onset) AS ms_after,
+    avgIf(cost_usd, started_at < onset) AS usd_before, avgIf(cost_usd, started_at >= onset) AS usd_after,
+    avgIf(stop_reason = 'success', started_at < onset) AS good_before,
+    avgIf(stop_reason = 'success', started_at >= onset) AS good_after
+FROM (SELECT *, fromUnixTimestamp64Milli({onset_ms:Int64}) AS onset FROM runs WHERE agent = {agent:String})
+WHERE stopped_at IS NOT NULL
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long the story is, in its own minutes, and how fast the incident passes."""
+
+    history: int
+    incident: int
+    speed: float
+
+
+class Story:
+    """One telling. Needs the stack to be up."""
+
+    def __init__(self, settings: Settings, plan: Plan, out: Console) -> None:
+        self._settings = settings
+        self._plan = plan
+        self._out = out
+        self._reader = Reader(settings)
+        end_ms = int(time.time() * 1000) // MINUTE_MS * MINUTE_MS
+        self._onset_ms = end_ms - plan.incident * MINUTE_MS
+        self._start_ms = self._onset_ms - plan.history * MINUTE_MS
+        self._end_ms = end_ms
+        self._found: list[Anomaly] = []
+        self._loops: Counter[str] = Counter()
+        self._fleet_settings = self._unheard_of()
+
+    def tell(self) -> dict[str, Any]:
+        """Lives through it and returns the summary, all but its seconds."""
+        stopping = threading.Event()
+        with AnomalyFeed(self._settings) as feed:
+            listener = threading.Thread(target=self._listen, args=(feed, stopping), daemon=True)
+            listener.start()
+            with Fleet(self._fleet_settings, self._start_ms, self._connect) as fleet:
+                self._live(fleet)
+                fleet.close()
+                progress, stats = fleet.progress, fleet.stats
+            stored = self._settle(stats["delivered"])
+            stopping.set()
+            listener.join()
+        self._conclude(progress, stats["delivered"], stored)
+        return {
+            "events": {"sent": stats["sent"], "stored": stored},
+            "runs": progress.runs,
+            "anomalies": [anomaly.report() for anomaly in self._found],
+            "incident": {"onset_ms": self._onset_ms, "seen": self._seen()},
+        }
+
+    def _unheard_of(self) -> FleetSettings:
+        """The fleet, under names that no earlier demo has used: an agent's history is told but once."""
+        settings = FleetSettings()
+        first = settings.profiles[0].agent
+        known = {row["agent"] for row in self._asked_when_there(_AGENTS_LIKE, name=first)}
+        number = 1
+        while _named(first, number) in known:
+            number += 1
+        return replace(
+            settings,
+            profiles=tuple(replace(one, agent=_named(one.agent, number)) for one in settings.profiles),
+        )
+
+    def _asked_when_there(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
+        """As `Reader.rows`, but waits for the sink to make the tables."""
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            try:
+                return self._reader.rows(query, **parameters)
+            except StoreMissing:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.3)
+
+    @property
+    def _agents(self) -> list[str]:
+        return [profile.agent for profile in self._fleet_settings.profiles]
+
+    def _connect(self, time_of_fleet: Clock) -> Watch:
+        return connect("fleet", kafka=self._settings.kafka, prefix=self._settings.prefix, clock=time_of_fleet)
+
+    # -- living through it -------------------------------------------------------------------------
+
+    def _live(self, fleet: Fleet) -> None:
+        plan, settings = self._plan, self._fleet_settings
+        self._out.print(
+            f"\n[bold]{settings.agents} agents[/bold] of four kinds go about their work. First {plan.history} quiet "
+            "minutes, as fast as they can be sent."
+        )
+        with LateBar("quiet history") as bar:
+            total = self._onset_ms - self._start_ms
+
+            def show(progress: FleetProgress) -> None:
+                bar.set(progress.now_ms - self._start_ms, total)
+
+            progress = fleet.run(self._onset_ms, on_progress=show)
+        self._out.print(f"{progress.sent:,} events of {progress.runs:,} runs sent.", highlight=False)
+        incident = settings.incident
+        self._out.print(
+            f"\n[bold]{clock(self._onset_ms)}[/bold]  {incident.tool} begins to answer 429 and 503 now and then, and "
+            f"retries were raised from 2 to {incident.retries}. {plan.incident} minutes pass at {plan.speed:g} times "
+            "real time:",
+            highlight=False,
+        )
+        fleet.run(self._end_ms, speed=plan.speed, onset_ms=self._onset_ms)
+
+    def _listen(self, feed: AnomalyFeed, stopping: threading.Event) -> None:
+        ours = set(self._agents)
+        for anomaly in feed.read(stopping.is_set):
+            if anomaly.agent in ours:
+                self._found.append(anomaly)
+                self._tell(anomaly)
+
+    def _tell(self, anomaly: Anomaly) -> None:
+        when = clock(anomaly.ts_ms)
+        if anomaly.rule.startswith("loop."):
+            self._loops[anomaly.rule] += 1
+            told = self._loops.total()
+            if told <= TOLD_LOOPS:
+                self._out.print(f"{when}  [yellow]{anomaly.rule}[/yellow]  {escape(anomaly.message)}", highlight=False)
+            elif told == TOLD_LOOPS + 1:
+                self._out.print("          more loops follow; they are only counted from here.", highlight=False)
+            return
+        style = "green" if anomaly.state == "resolved" else "bold red"
+        after = (anomaly.ts_ms - self._onset_ms) // MINUTE_MS
+        self._out.print(
+            f"{when}  [{style}]{anomaly.rule}[/{style}]  {escape(anomaly.message)} ({after} minutes into the incident)",
+            highlight=False,
+        )
+
+    def _settle(self, sent: int) -> int:
+        """Waits until everything is stored, and nothing more is found; returns how many events are stored."""
+        deadline = time.monotonic() + SETTLE_S
+        stored, before = 0, -1
+        while time.monotonic() < deadline:
+            found = len(self._found)
+            stored = self._reader.rows(_EVENTS_OF, agents=self._agents, start_ms=self._start_ms)[0]["stored"]
+            if stored >= sent and found == before:
+                break
+            before = found
+            # Longer than the processors wait for a silent partition before they judge without it.
+            time.sleep(6.0 if stored >= sent else 0.5)
+        return int(stored)
+
+    # -- telling it --------------------------------------------------------------------------------
+
+    def _seen(self) -> dict[str, int]:
+        """Rule → event time at which it first fired in the incident."""
+        seen: dict[str, int] = {}
+        for anomaly in self._found:
+            if anomaly.state == "open" and anomaly.ts_ms >= self._onset_ms:
+                seen[anomaly.rule] = min(anomaly.ts_ms, seen.get(anomaly.rule, anomaly.ts_ms))
+        return seen
+
+    def _conclude(self, progress: FleetProgress, sent: int, stored: int) -> None:
+        agent = self._agents[0]
+        row = self._reader.rows(_BEFORE_AND_AFTER, onset_ms=self._onset_ms, agent=agent)[0]
+        say = self._out.print
+        say(f"\n[bold]{agent}[/bold] before and after:", highlight=False)
+        say(f"  tool calls a run   {row['calls_before']:.1f} → {row['calls_after']:.1f}", highlight=False)
+        say(f"  run latency, p95   {row['ms_before'] / 1000:.1f} s → {row['ms_after'] / 1000:.1f} s", highlight=False)
+        say(f"  spend a run        ${row['usd_before']:.4f} → ${row['usd_after']:.4f}", highlight=False)
+        say(f"  success            {row['good_before']:.0%} → {row['good_after']:.0%}", highlight=False)
+        say(f"\n{sent:,} events sent, {stored:,} stored; {progress.runs:,} runs.", highlight=False)
+        say("Loops: " + (", ".join(f"{n} {rule}" for rule, n in sorted(self._loops.items())) or "none"))
+        looping = next((one.run_id for one in self._found if one.run_id), None)
+        say("\n[bold]What to ask next[/bold]")
+        for line in (
+            "runwatch anomalies --open",
+            f"runwatch show {looping}" if looping else "runwatch runs",
+            "runwatch runs --anomalous",
+            'runwatch sql "SELECT toStartOfMinute(started_at) AS minute, avg(tool_calls), quantile(0.95)(duration_ms) '
+            f"FROM runs WHERE agent = '{agent}' GROUP BY minute ORDER BY minute\"",
+            "runwatch sql \"SELECT tool, http_status, count() FROM events WHERE status = 'error' GROUP BY ALL\"",
+        ):
+            say(f"  {escape(line)}", highlight=False, soft_wrap=True)
+
+
+def _named(agent: str, number: int) -> str:
+    """An agent's name in the first demo, the second …"""
+    return agent if number == 1 else f"{agent}-{number}"
