@@ -1,4 +1,69 @@
+"""`runwatch bench`: measure, beside peers, on a stack of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
+from .exits import FOUND, MISUSED, Fail
+from .output import console, notes
 
-def register(app: typer.Typer) -> None: ...
+if TYPE_CHECKING:
+    from ..bench.result import Result
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the command line."""
+    app.command(rich_help_panel="Measure")(bench)
+
+
+def bench(
+    parts: Annotated[
+        list[str] | None, typer.Argument(metavar="[PART…]", help="process, sink, delay; all if none.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a part, on one line.")] = False,
+    events: Annotated[int, typer.Option(help="How many events are made and read.")] = 3_000_000,
+    repeats: Annotated[int, typer.Option(help="How often each contestant runs; they take turns.")] = 3,
+    peer_seconds: Annotated[float, typer.Option(help="How long a peer may work each time.")] = 20.0,
+    peers: Annotated[bool, typer.Option("--peers/--no-peers", help="Whether peers run at all.")] = True,
+    rate: Annotated[int, typer.Option(help="Part delay: events a second.")] = 5_000,
+    seconds: Annotated[float, typer.Option(help="Part delay: how long it sends.")] = 30.0,
+    folder: Annotated[Path | None, typer.Option(help="Where the temporary stack is made.")] = None,
+) -> None:
+    """Measure the parts of runwatch beside their peers, on a temporary stack that is removed afterwards.
+
+    Figures are medians; run it when the machine has nothing else to do.
+
+    Example: [bold]runwatch bench process sink --json[/bold]
+    """
+    from ..bench.errors import BenchError
+    from ..bench.options import Options
+    from ..bench.report import show, show_machine
+    from ..bench.run import run
+
+    def tell(what: str, done: float | None) -> None:
+        # On a terminal one line that changes, elsewhere a line a step.
+        shown = what if done is None else f"{what} {done:.0%}"
+        if notes.is_terminal:
+            status.update(shown)
+        elif done is None:
+            notes.print(shown, highlight=False, markup=False)
+
+    def report(result: Result) -> None:
+        if as_json:
+            print(result.line(), flush=True)
+        else:
+            show(result, console)
+
+    try:
+        options = Options(events, repeats, peer_seconds, peers, rate, seconds, folder)
+    except BenchError as error:
+        raise Fail(str(error), MISUSED) from error
+    with notes.status("") as status:
+        results = run(parts or (), options, tell=tell, show=report)
+    if results and not as_json:
+        show_machine(results[-1], console)
+    if any(result.problems for result in results):
+        raise typer.Exit(FOUND)

@@ -17,6 +17,7 @@ AWAY = 3
 
 # By name, since their modules must not be loaded for a command that does not need them.
 _AWAY = {
+    "BenchError",
     "StackError",
     "StoreAway",
     "StoreDenied",
