@@ -48,13 +48,13 @@ def run(options: Options, report: Report, say: Report, ready: Report = lambda _:
     options = _absolute(options)
     home = Home(options.home)
     home.prepare()
-    with home.held(), stopping_on_signals():
+    with home.held(), stopping_on_signals() as stop_asked:
         home.forget()
         supervisor = Supervisor(home, say)
         try:
             endpoints = _start(options, home, supervisor, report)
             ready(json.dumps(endpoints))
-            supervisor.supervise()
+            supervisor.supervise(stop_asked)
         except StopAsked:
             report("stopping ...")
         finally:

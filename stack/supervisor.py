@@ -33,10 +33,16 @@ class StopAsked(BaseException):
 
 
 @contextlib.contextmanager
-def stopping_on_signals() -> Iterator[None]:
-    """Within, the first SIGTERM, SIGINT or SIGHUP raises :class:`StopAsked`; later ones are ignored."""
+def stopping_on_signals() -> Iterator[Callable[[], bool]]:
+    """Within, the first SIGTERM, SIGINT or SIGHUP raises :class:`StopAsked`; later ones are ignored.
+
+    Yields whether one came: an exception that is raised while a finalizer runs is dropped, the fact is not.
+    """
+    came = False
 
     def stop(_: int, __: FrameType | None) -> None:
+        nonlocal came
+        came = True
         for number in numbers:
             signal.signal(number, signal.SIG_IGN)
         raise StopAsked
@@ -44,7 +50,7 @@ def stopping_on_signals() -> Iterator[None]:
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
-        yield
+        yield lambda: came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -120,10 +126,10 @@ class Supervisor:
         self._ready = True
         self._save()
 
-    def supervise(self) -> None:
-        """Look after the processes until :class:`StopAsked` is raised."""
+    def supervise(self, stop_asked: Callable[[], bool] = lambda: False) -> None:
+        """Look after the processes until `stop_asked`, or until :class:`StopAsked` is raised."""
         rotate_at = 0.0
-        while True:
+        while not stop_asked():
             now = time.monotonic()
             for child in self._children:
                 self._look_after(child, now)

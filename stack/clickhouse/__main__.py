@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -28,6 +30,7 @@ def main() -> int:
     parser.add_argument("--path", type=Path, required=True, help="the folder for the data")
     parser.add_argument("--user", default="default", help="the one user; its password is RUNWATCH_CLICKHOUSE_PASSWORD")
     parser.add_argument("--connections", type=int, default=8, help="statements that run at a time")
+    parser.add_argument("--query-memory-mb", type=int, default=1024, help="what one statement may take, by default")
     parser.add_argument("--max-body-mb", type=int, default=1024, help="the largest request body, unpacked")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -50,7 +53,11 @@ async def _serve(options: argparse.Namespace, account: Account) -> None:
     from .server import Front
 
     path = options.path.resolve()
-    engine = Engine(path)
+    if not ipaddress.ip_address(socket.getaddrinfo(options.host, None)[0][4][0]).is_loopback and not account.password:
+        logging.warning(
+            "%s can be reached from other machines, and RUNWATCH_CLICKHOUSE_PASSWORD is not set", options.host
+        )
+    engine = Engine(path, options.query_memory_mb << 20)
     front = Front(engine, path / "tmp", account, options.connections, options.max_body_mb << 20)
     runner = web.AppRunner(
         front.application(),

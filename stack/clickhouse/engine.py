@@ -90,8 +90,17 @@ def _identifier(text: str) -> str:
 class Engine:
     """The database at `path`, open from construction to :meth:`close`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, query_memory: int = 1 << 30) -> None:
+        """Open it. A statement may take `query_memory` bytes unless it sets max_memory_usage itself.
+
+        Groups and sorts go to disk from half of that on.
+        """
         path.mkdir(parents=True, exist_ok=True)
+        self._defaults = {
+            "max_memory_usage": str(query_memory),
+            "max_bytes_before_external_group_by": str(query_memory // 2),
+            "max_bytes_before_external_sort": str(query_memory // 2),
+        }
         self._path = str(path)
         self._keeper = _connect(self._path)
         self._keeper_lock = threading.Lock()
@@ -144,7 +153,7 @@ class Engine:
         connection = _connect(self._path + "?mode=ro" if work.readonly else self._path)
         try:
             # The engine names queries itself; the comment is how cancel() finds this one.
-            settings = {"log_comment": work.query_id, **work.settings}
+            settings = {**self._defaults, "log_comment": work.query_id, **work.settings}
             connection.query("SET " + ", ".join(f"{name} = {_quoted(value)}" for name, value in settings.items()))
             if work.database:
                 connection.query(f"USE {_identifier(work.database)}")

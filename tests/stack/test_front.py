@@ -364,3 +364,12 @@ def test_what_was_acknowledged_outlives_a_stop_and_a_kill(tmp_path: Path, launch
         front.process.wait()
     with launch(tmp_path / "data") as front:
         assert "6\n" == front.ask("SELECT count() FROM t").text
+
+
+def test_a_statement_has_a_memory_limit_that_it_may_change(tmp_path: Path, launch: Any) -> None:
+    with launch(tmp_path / "data", "--query-memory-mb", "300") as front:
+        sql = "SELECT length(groupArray(number)) FROM numbers(50000000)"
+        assert "241" == front.ask(sql).headers["X-ClickHouse-Exception-Code"]
+        assert "50000000\n" == front.ask(sql, max_memory_usage="2000000000").text
+        spilled = "SELECT count() FROM (SELECT number, count() FROM numbers(12000000) GROUP BY number)"
+        assert "12000000\n" == front.ask(spilled).text
