@@ -30,10 +30,14 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True)
 class Limits:
-    """When a batch is full or has waited long enough."""
+    """When a batch is full or has waited long enough.
 
-    records: int = 100_000
-    size: int = 32 << 20
+    Larger ones are not faster: ClickHouse takes 40,000 rows and 85,000 at the same rate, and what is in memory
+    is up to three batches.
+    """
+
+    records: int = 50_000
+    size: int = 16 << 20
     """Bytes of values."""
     linger_s: float = 0.25
 

@@ -44,6 +44,9 @@ def consumer_config(bootstrap: str, group: str, extra: dict[str, Any] | None = N
         "enable.auto.offset.store": False,
         # Partitions that stay are read on while others move.
         "partition.assignment.strategy": "cooperative-sticky",
+        # A sink that was killed is given up after this time; one that waits for ClickHouse still sends heartbeats.
+        "session.timeout.ms": 10_000,
+        "heartbeat.interval.ms": 2_000,
         # Small fetches when little happens, large ones after a pause.
         "fetch.wait.max.ms": 100,
         "fetch.message.max.bytes": 4 << 20,

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 10.0
+LONGEST_PAUSE_S = 5.0
 
 
 class Stopped(Exception):

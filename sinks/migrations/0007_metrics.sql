@@ -11,9 +11,10 @@
 -- again. Ask for one kind, never for the sum of both.
 
 -- The middle of a bucket: bucket k holds values above g^(k-1) up to g^k, with g = (1 + 0.01) / (1 - 0.01).
--- Source: Masson, Rim, Lee, "DDSketch", VLDB 2019, section 2.1. The lowest key stands for zero and below.
+-- Source: Masson, Rim, Lee, "DDSketch", VLDB 2019, section 2.1. The lowest key stands for zero and below; the
+-- highest ones reach beyond what a float holds.
 CREATE FUNCTION IF NOT EXISTS runwatch_bucket {on_cluster} AS (k) ->
-    if(k = -2147483648, 0., 2 * pow(1.01 / 0.99, k) / (1.01 / 0.99 + 1));
+    if(k = -2147483648, 0., least(2 * pow(1.01 / 0.99, k) / (1.01 / 0.99 + 1), 1.7976931348623157e308));
 
 -- The quantile q, 0 to 1, of a sketch; null of an empty one. Algorithm 2 of the same paper.
 CREATE FUNCTION IF NOT EXISTS runwatch_quantile {on_cluster} AS (sketch, q) ->

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -10,13 +10,17 @@ from typing import Any
 import fastavro
 import pytest
 
+from runwatch.config import Settings
 from runwatch.schemas.avro import AvroSchema, load
-from runwatch.schemas.container import SENTINEL
+from runwatch.schemas.container import SENTINEL, pack
 from runwatch.schemas.wire import encode
 from runwatch.sinks.batch import Bad
-from runwatch.sinks.clickhouse import StoreAway, StoreRefused
+from runwatch.sinks.clickhouse import StoreAway, StoreRefused, connect
+from runwatch.sinks.insert import ClickHouseLanding
+from runwatch.sinks.lead import lead_bodies, lead_bytes
+from runwatch.sinks.migrate import migrate
 from runwatch.sinks.resume import Stretches
-from runwatch.sinks.routes import Route
+from runwatch.sinks.routes import LEAD, Route
 
 EVENTS = Route("agent.events", "events_in", "events_stored", "AgentEvent")
 
@@ -164,3 +168,53 @@ def message(event_schema: AvroSchema, an_event: Callable[..., dict[str, Any]]) -
         return FakeMessage(value, at, partition, **fields)
 
     return make
+
+
+class Store:
+    """A database of its own in the real ClickHouse, with runwatch's tables."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.client = connect(settings)
+        migrate(self.client, settings)
+        self.client.database = settings.database
+        self._landing = ClickHouseLanding(settings, self.client)
+
+    def insert(
+        self,
+        table: str,
+        schema: AvroSchema,
+        records: list[dict[str, Any]],
+        first: int = 0,
+        *,
+        source: int = 1,
+        partition: int = 0,
+        mend: Callable[[list[bytes]], list[bytes]] = lambda bodies: bodies,
+    ) -> None:
+        """Inserts as the sink does; `mend` may spoil the bodies first."""
+        values = []
+        for record in records:
+            out = BytesIO()
+            fastavro.schemaless_writer(out, schema.parsed, record)
+            values.append(out.getvalue())
+        places = list(range(first, first + len(records)))
+        bodies = lead_bodies(lead_bytes(source, partition), places, mend(values), 0)
+        self._landing.insert(table, pack(bodies, schema, LEAD))
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in self.client.query(query).result_rows]
+
+    def row(self, query: str) -> dict[str, Any]:
+        """The one row of a query, by column name."""
+        result = self.client.query(query)
+        (row,) = result.result_rows
+        return dict(zip(result.column_names, row, strict=True))
+
+
+@pytest.fixture
+def store(stack: Any) -> Iterator[Store]:
+    """Fresh tables in the real ClickHouse."""
+    made = Store(stack.unique())
+    yield made
+    made.client.command(f"DROP DATABASE {made.settings.database}")
+    made.client.close()
