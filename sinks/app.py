@@ -20,6 +20,7 @@ from .deadletter import DeadLetters
 from .insert import ClickHouseLanding, Landing
 from .migrate import migrate
 from .resume import Stretches, source_of, stored
+from .rollup import keep_rolling
 from .routes import Route, routes
 from .stats import Stats
 from .trouble import Trouble
@@ -56,7 +57,11 @@ def run_sink(
     writer = Writer(_World(settings), by_topic, open_registry(settings.registry), stats, stop)
     config = consumer_config(settings.kafka, f"{settings.prefix}runwatch-sink")
     log.info("stores %s in %s, database %s", ", ".join(by_topic), settings.clickhouse, settings.database)
+    rolling = threading.Thread(target=keep_rolling, args=(settings, stop), name="sink-rollup", daemon=True)
+    rolling.start()
     Loop(config, by_topic, writer, stats, limits or Limits()).run(stop)
+    # A daemon, so that a ClickHouse that hangs does not keep a stopped sink alive.
+    rolling.join(timeout=5)
     return stats
 
 

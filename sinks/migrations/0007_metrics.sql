@@ -1,4 +1,4 @@
--- Metrics a window, merged from parts.
+-- Metrics a window and metrics an hour, merged from parts.
 --
 -- A sketch is a DDSketch: bucket keys and how many values fell into each, relative error 1 %. Sketches of any
 -- parts add up: sumMap(keys, counts). The three functions below read a sketch, a tuple of both arrays, so that
@@ -24,9 +24,65 @@ CREATE FUNCTION IF NOT EXISTS runwatch_quantile {on_cluster} AS (sketch, q) ->
 CREATE FUNCTION IF NOT EXISTS runwatch_mean {on_cluster} AS (sketch) ->
     if(empty(sketch.1), NULL, arraySum((k, c) -> runwatch_bucket(k) * c, sketch.1, sketch.2) / arraySum(sketch.2));
 
-CREATE OR REPLACE VIEW {database}.window_metrics {on_cluster} AS
+-- Hours, summed up from window parts by sinks/rollup.py and kept for a year. An hour's parts may be tallied from
+-- several days of log time (`slot`), when history is imported in pieces: each of these days has its own row,
+-- made anew whenever one of its parts changes, so that a late part never has to be added to a sum whose
+-- other parts are past their TTL.
+CREATE TABLE IF NOT EXISTS {database}.hours_stored{local} {on_cluster}
+(
+    window_start          DateTime64(3, 'UTC') CODEC(DoubleDelta, LZ4),
+    window_ms             Int32 COMMENT 'length of the windows that are summed up',
+    agent                 LowCardinality(String),
+    agent_version         LowCardinality(Nullable(String)),
+    model                 LowCardinality(Nullable(String)),
+    tool                  LowCardinality(Nullable(String)),
+    slot_day              Date,
+    watermark             DateTime64(3, 'UTC'),
+    closed                Bool,
+    events                Int64 CODEC(T64, LZ4),
+    runs_started          Int64 CODEC(T64, LZ4),
+    runs_stopped          Int64 CODEC(T64, LZ4),
+    successes             Int64 CODEC(T64, LZ4),
+    model_calls           Int64 CODEC(T64, LZ4),
+    tool_calls            Int64 CODEC(T64, LZ4),
+    tool_errors           Int64 CODEC(T64, LZ4),
+    retries               Int64 CODEC(T64, LZ4),
+    rate_limited          Int64 CODEC(T64, LZ4),
+    input_tokens          Int64 CODEC(T64, LZ4),
+    output_tokens         Int64 CODEC(T64, LZ4),
+    cost_usd              Float64,
+    outcome_sum           Float64,
+    outcome_count         Int64 CODEC(T64, LZ4),
+    run_tool_calls_sum    Int64 CODEC(T64, LZ4),
+    run_ms_sum            Int64 CODEC(T64, LZ4),
+    run_cost_usd_sum      Float64,
+    stop_reasons          Array(LowCardinality(String)),
+    stop_reason_counts    Array(Int64),
+    call_ms_keys          Array(Int32),
+    call_ms_counts        Array(Int64),
+    run_tool_calls_keys   Array(Int32),
+    run_tool_calls_counts Array(Int64),
+    run_ms_keys           Array(Int32),
+    run_ms_counts         Array(Int64),
+    run_cost_usd_keys     Array(Int32),
+    run_cost_usd_counts   Array(Int64),
+    request_tokens_keys   Array(Int32),
+    request_tokens_counts Array(Int64),
+    rolled_at             DateTime64(3, 'UTC')
+)
+ENGINE = {replacing(rolled_at)}
+PARTITION BY toYYYYMM(slot_day)
+PRIMARY KEY (window_start, window_ms, agent)
+ORDER BY (window_start, window_ms, agent, agent_version, model, tool, slot_day)
+TTL toDateTime(rolled_at) + INTERVAL 1 YEAR DELETE
+SETTINGS allow_nullable_key = 1;
+
+{distributed(hours_stored, cityHash64(agent))}
+
+-- Both grains in one text; the two views below take one each, and the other one's table is not read.
+CREATE OR REPLACE VIEW {database}.metrics_by_grain {on_cluster} AS
 SELECT
-    window_start, window_ms, agent, agent_version, model, tool, closed, watermark,
+    grain, window_start, window_ms, agent, agent_version, model, tool, closed, watermark,
     events, runs_started, runs_stopped, successes, model_calls, tool_calls, tool_errors, retries, rate_limited,
     input_tokens, output_tokens, cost_usd, outcome_sum, outcome_count,
     run_tool_calls_sum, run_ms_sum, run_cost_usd_sum,
@@ -64,7 +120,7 @@ SELECT
 FROM
 (
     SELECT
-        p.window_start AS window_start, p.window_ms AS window_ms, p.agent AS agent,
+        'window' AS grain, p.window_start AS window_start, p.window_ms AS window_ms, p.agent AS agent,
         p.agent_version AS agent_version, p.model AS model, p.tool AS tool,
         min(p.closed) AS closed,
         max(p.watermark) AS watermark,
@@ -93,4 +149,43 @@ FROM
         sumMap(p.request_tokens_keys, p.request_tokens_counts) AS request_tokens
     FROM {database}.window_parts_stored AS p FINAL
     GROUP BY window_start, window_ms, agent, agent_version, model, tool
+    UNION ALL
+    SELECT
+        'hour' AS grain, p.window_start AS window_start, p.window_ms AS window_ms, p.agent AS agent,
+        p.agent_version AS agent_version, p.model AS model, p.tool AS tool,
+        min(p.closed) AS closed,
+        max(p.watermark) AS watermark,
+        sum(p.events) AS events,
+        sum(p.runs_started) AS runs_started,
+        sum(p.runs_stopped) AS runs_stopped,
+        sum(p.successes) AS successes,
+        sum(p.model_calls) AS model_calls,
+        sum(p.tool_calls) AS tool_calls,
+        sum(p.tool_errors) AS tool_errors,
+        sum(p.retries) AS retries,
+        sum(p.rate_limited) AS rate_limited,
+        sum(p.input_tokens) AS input_tokens,
+        sum(p.output_tokens) AS output_tokens,
+        sum(p.cost_usd) AS cost_usd,
+        sum(p.outcome_sum) AS outcome_sum,
+        sum(p.outcome_count) AS outcome_count,
+        sum(p.run_tool_calls_sum) AS run_tool_calls_sum,
+        sum(p.run_ms_sum) AS run_ms_sum,
+        sum(p.run_cost_usd_sum) AS run_cost_usd_sum,
+        sumMap(p.stop_reasons, p.stop_reason_counts) AS reasons,
+        sumMap(p.call_ms_keys, p.call_ms_counts) AS call_ms,
+        sumMap(p.run_tool_calls_keys, p.run_tool_calls_counts) AS run_tool_calls,
+        sumMap(p.run_ms_keys, p.run_ms_counts) AS run_ms,
+        sumMap(p.run_cost_usd_keys, p.run_cost_usd_counts) AS run_cost_usd,
+        sumMap(p.request_tokens_keys, p.request_tokens_counts) AS request_tokens
+    FROM {database}.hours_stored AS p FINAL
+    GROUP BY window_start, window_ms, agent, agent_version, model, tool
 );
+
+-- By window, from the parts that are kept for 30 days.
+CREATE OR REPLACE VIEW {database}.window_metrics {on_cluster} AS
+SELECT * EXCEPT grain FROM {database}.metrics_by_grain WHERE grain = 'window';
+
+-- By hour, for a year; a few minutes behind. The newest hour is not over, and counts what is there so far.
+CREATE OR REPLACE VIEW {database}.hourly_metrics {on_cluster} AS
+SELECT * EXCEPT grain FROM {database}.metrics_by_grain WHERE grain = 'hour';

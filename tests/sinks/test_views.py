@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from runwatch.schemas.avro import AvroSchema, load
+from runwatch.sinks.rollup import roll_up
 
 pytestmark = pytest.mark.stack
 Make = Callable[..., Any]
@@ -233,3 +234,43 @@ def test_of_two_versions_of_a_part_the_newer_counts_and_the_closed_one(store: An
 def test_parallel_lists_of_different_lengths_are_refused(store: Any) -> None:
     with pytest.raises(RuntimeError, match="parallel"):
         store.insert("window_parts_in", load("window_part"), [part(run_ms_keys=[1, 2], run_ms_counts=[1])])
+
+
+def test_hours_are_summed_up_anew_however_often(store: Any) -> None:
+    query = (
+        "SELECT toUnixTimestamp(window_start) DIV 3600, tool, events, run_ms_p50, stop_reasons FROM hourly_metrics"
+        " ORDER BY 1, 2 NULLS FIRST"
+    )
+    stop = {"stop_reasons": ["success"], "stop_reason_counts": [1]}
+    parts = [
+        part(window_start_ms=minute * 60_000, version=1, events=1, run_ms_keys=[minute], run_ms_counts=[1], **stop)
+        for minute in range(90)
+    ]
+    parts.append(part(window_start_ms=0, version=1, events=7, tool="a"))
+    roll_up(store.client, store.settings)
+    assert [] == store.rows(query)
+    store.insert("window_parts_in", load("window_part"), parts)
+    for _ in range(2):
+        roll_up(store.client, store.settings)
+        (first, of_tool, second) = store.rows(query)
+        assert (0, None, 60, {"success": 60}) == (*first[:3], first[4])
+        assert 2 * GAMMA**29 / (GAMMA + 1) == pytest.approx(first[3])
+        assert (0, "a", 7, None, {}) == of_tool
+        assert (1, None, 30, {"success": 30}) == (*second[:3], second[4])
+    # A newer version of one part, and a part of another day of log time.
+    later = [
+        part(window_start_ms=0, version=2, events=101),
+        part(window_start_ms=0, version=1, events=1000, slot_ms=3 * 86_400_000),
+    ]
+    store.insert("window_parts_in", load("window_part"), later, first=200)
+    roll_up(store.client, store.settings)
+    assert [(0, 1160), (1, 30)] == [row[0:1] + row[2:3] for row in store.rows(query) if row[1] is None]
+    windows = store.rows("SELECT sum(events) FROM window_metrics WHERE tool IS NULL")
+    assert windows == store.rows("SELECT sum(events) FROM hourly_metrics WHERE tool IS NULL")
+
+
+def test_one_grain_does_not_read_the_others_table(store: Any) -> None:
+    store.insert("window_parts_in", load("window_part"), [part(version=1, window_start_ms=n) for n in range(100)])
+    result = store.client.query("SELECT sum(events) FROM hourly_metrics")
+    # A view reads a row or two of constants.
+    assert int(result.summary["read_rows"]) < 10
