@@ -37,17 +37,45 @@ class Watch:
     A context manager: leaving it closes it.
     """
 
-    def __init__(self, info: RunInfo, labels: Any, sender: Sender, clock: Clock, notices: Notices) -> None:
-        """`info` is what all runs of this agent share; its `run_id` is not used."""
+    def __init__(
+        self,
+        info: RunInfo,
+        labels: Any,
+        sender: Sender,
+        clock: Clock,
+        notices: Notices,
+        first: Watch | None = None,
+    ) -> None:
+        """`info` is what all runs of this agent share; its `run_id` is not used.
+
+        `first` is the watch that the sender belongs to, where that is another.
+        """
         self._info = info
         self._labels = labels
         self._sender = sender
         self._clock = clock
         self._notices = notices
+        self._first = first
         self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
         _WATCHES.add(self)
-        # One that is forgotten delivers what it holds and ends its thread.
-        weakref.finalize(self, sender.retire).atexit = False
+        if first is None:
+            # One that is forgotten delivers what it holds and ends its thread.
+            weakref.finalize(self, sender.retire).atexit = False
+
+    def agent(
+        self,
+        agent: str,
+        version: str | None = None,
+        model: str | None = None,
+        *,
+        labels: Mapping[str, Any] | None = None,
+    ) -> Watch:
+        """Another agent in the same process, on the same connection, queue and counters.
+
+        Its `close` stops its runs and delivers; the connection ends with the first one's.
+        """
+        info = _info(agent, version, model, self._info.parent_run_id)
+        return Watch(info, labels, self._sender, self._clock, self._notices, self._first or self)
 
     def run(
         self,
@@ -116,7 +144,7 @@ class Watch:
         """
         self.stop_runs()
         _WATCHES.discard(self)
-        return self._sender.close(timeout)
+        return self._sender.flush(timeout) if self._first else self._sender.close(timeout)
 
     def stop_runs(self) -> None:
         """Stops the runs that are left as `cancelled`."""
@@ -184,14 +212,19 @@ def connect(
             return encoder, transport
         return encoder, KafkaTransport(bootstrap, topic, queue_size=queue_size, tell=notices.tell, extra=kafka_config)
 
-    info = RunInfo(
+    sender = Sender(open_transport, queue_size, notices)
+    return Watch(_info(agent, version, model, parent_run_id), labels, sender, clock or SystemClock(), notices)
+
+
+def _info(agent: str, version: str | None, model: str | None, parent_run_id: str | None) -> RunInfo:
+    """What all runs of an agent share."""
+    return RunInfo(
         run_id="",
         agent=fields.text(agent) or "unnamed",
         agent_version=fields.text(version),
         model=fields.text(model),
         parent_run_id=fields.text(parent_run_id),
     )
-    return Watch(info, labels, Sender(open_transport, queue_size, notices), clock or SystemClock(), notices)
 
 
 _WATCHES: weakref.WeakSet[Watch] = weakref.WeakSet()

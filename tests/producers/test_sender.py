@@ -113,6 +113,19 @@ def test_close_stops_runs_and_then_takes_nothing(make_watch, sink):
     assert 2 == len(sink.messages)
 
 
+def test_two_agents_on_one_connection(make_watch, sink):
+    first = make_watch()
+    second = first.agent("billing", "2.0", labels={"b": 1})
+    runs = [first.run("r"), second.run("s")]
+    assert second.close(5.0)
+    assert [("r", "support", None), ("s", "billing", None), ("s", "billing", "cancelled")] == [
+        (event.run_id, event.agent, event.stop_reason) for event in sink.events
+    ]
+    runs[0].stop()
+    assert first.close(5.0)
+    assert {"sent": 4, "delivered": 4, "queued": 0, "dropped": 0, "failed": 0} == second.stats()
+
+
 def test_a_forgotten_connection_delivers_and_ends_its_thread(sink):
     threads = threading.active_count()
     connect("a", transport=sink).run("r")
