@@ -1,7 +1,7 @@
 """Frame → columns: the batch's Avro bodies as one container, read by Polars at once.
 
-The columns are those of `COLUMNS`. A batch that does not read whole is read message by message, so that the
-bad ones can be told from the good.
+A batch that does not read whole is read message by message, so that the bad ones can be told from the good.
+Polars is laxer than fastavro in one thing: to it any index of a nullable field's union but 0 means a value.
 """
 
 from __future__ import annotations
