@@ -12,12 +12,13 @@ help:  ## this list
 
 install: $(STAMP)  ## a .venv with everything pinned; safe to repeat
 
-# The lock file pins every package; the project itself is installed editable.
+# The lock file pins every package; the project itself is installed editable. Not compiled ahead: that takes as
+# long as all the rest, for modules of which most are never imported.
 $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("runwatch needs Python 3.11 or newer, and this is %d.%d: say make PYTHON=python3.11 ..." % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (a few minutes the first time) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
