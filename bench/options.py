@@ -1,0 +1,35 @@
+"""How much is measured, and for how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import BenchError
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One set for all parts; each takes what concerns it."""
+
+    events: int = 3_000_000
+    """How many events are made and read, about: the last run is not cut short."""
+    repeats: int = 3
+    """How often each contestant runs; they take turns."""
+    peer_s: float = 20.0
+    """How long a peer may work each time. They are too slow to be sent through all events."""
+    peers: bool = True
+    """Whether peers run at all."""
+    rate: int = 5_000
+    """Part `delay`: events a second."""
+    delay_s: float = 30.0
+    """Part `delay`: how long it sends at that rate."""
+    folder: Path | None = None
+    """Where the stack's temporary folder is made; the system's place for such by default."""
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be measured. Raises `BenchError`."""
+        least = {"events": 1_000, "repeats": 1, "peer_s": 1.0, "rate": 10, "delay_s": 1.0}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise BenchError(f"bench: {name} is at least {value}, and this is {getattr(self, name)}")

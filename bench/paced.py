@@ -1,0 +1,88 @@
+"""A fleet at a steady rate: `python -m runwatch.bench.paced`, settings as one JSON object in its argument.
+
+Sends each event at its time, with the SDK's settings of the producer, and says on standard output which
+events are to be waited for, a JSON object a line: `{"wait": "row", "run_id", "event_id", "at"}` or
+`{"wait": "loop", "run_id", "at"}`, `at` being the moment before the produce call, seconds of the system's
+clock. The last line is `{"sent": events, "seconds": …, "late_s": …}`, `late_s` the worst delay behind the
+plan.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from confluent_kafka import Producer
+
+from ..producers.transport import kafka_config
+from ..schemas.wire import HEADER_BYTES
+from .errors import BenchError
+from .fleet import FleetShape, Plan
+from .messages import Writer
+
+TICK_S = 0.002
+"""Events that are due within so long are sent together."""
+_ID = slice(HEADER_BYTES + 1, HEADER_BYTES + 37)
+"""Where a message holds its event's id: it is the first field, 36 letters long."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What is sent, and how fast."""
+
+    kafka: str
+    topic: str
+    events: int
+    rate: int
+    rows_per_s: float
+    """How many events a second are waited for as rows."""
+    loop_share: float
+    seed: int
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def send(pace: Pace, say: Callable[[dict[str, Any]], None]) -> None:
+    """Sends everything. Raises `BenchError` where the broker does not take it."""
+    shape = FleetShape(events=pace.events, open_runs=2 * pace.rate, loop_share=pace.loop_share, seed=pace.seed)
+    plan = Plan(shape)
+    producer = Producer(kafka_config(pace.kafka, 100_000))
+    every = max(1, round(pace.rate / pace.rows_per_s))
+    # The ids of the runs and the first connection take a moment.
+    producer.list_topics(pace.topic, timeout=10)
+    start = time.time() + 1.0
+    writer = Writer(plan, int(start * 1000), pace.rate)
+    place, late_s = 0, 0.0
+    while place < pace.events:
+        due = min(pace.events, int((time.time() - start) * pace.rate) + 1)
+        if due <= place:
+            producer.poll(TICK_S)
+            continue
+        for key, value in writer.messages(place, due):
+            now = time.time()
+            producer.produce(pace.topic, value, key)
+            if place % every == 0:
+                say({"wait": "row", "run_id": key.decode(), "event_id": value[_ID].decode(), "at": now})
+            if plan.completes[place]:
+                say({"wait": "loop", "run_id": key.decode(), "at": now})
+            late_s = max(late_s, now - start - place / pace.rate)
+            place += 1
+        producer.poll(0)
+        time.sleep(TICK_S)
+    seconds = time.time() - start
+    if left := producer.flush(30):
+        raise BenchError(f"the broker did not take {left} events")
+    say({"sent": place, "seconds": seconds, "late_s": late_s})
+
+
+def main() -> None:
+    send(Pace(**json.loads(sys.argv[1])), lambda line: print(json.dumps(line), flush=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Runs parts of the bench, one after the other, on one stack of its own."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from . import delay, process, sink
+from .context import Context, Tell
+from .errors import BenchError
+from .machine import machine
+from .options import Options
+from .result import Result
+from .servers import running
+
+PARTS: Mapping[str, Callable[[Context], Result]] = {
+    "process": process.measure,
+    "sink": sink.measure,
+    "delay": delay.measure,
+}
+"""The parts by name, in the order in which they run where none is named."""
+
+
+def run(
+    parts: Sequence[str] = (),
+    options: Options | None = None,
+    *,
+    tell: Tell = lambda _what, _done: None,
+    show: Callable[[Result], None] = lambda _result: None,
+) -> list[Result]:
+    """Measures these parts, all of them where none is named.
+
+    `tell` hears what is being done, `show` gets each part's result when it is there. The servers are stopped
+    and their folder is removed in the end, however it comes: call it in the main thread, so that SIGTERM too
+    ends it in order (as `KeyboardInterrupt`). Raises `BenchError`, `StackError` and `TopicsError`; where a
+    name is nobody's, before anything is started.
+    """
+    unknown = [name for name in parts if name not in PARTS]
+    if unknown:
+        raise BenchError(f"There is no part '{unknown[0]}' of the bench; there are: {', '.join(PARTS)}")
+    options = options or Options()
+    about = machine()
+    results: list[Result] = []
+    tell("starting Kafka and ClickHouse", None)
+    with _terminated_as_interrupted(), running(options.folder, lambda text: tell(text, None)) as servers:
+        context = Context(servers, options, tell)
+        for name in parts or PARTS:
+            result = replace(PARTS[name](context), machine=about)
+            show(result)
+            results.append(result)
+    return results
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

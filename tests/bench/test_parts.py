@@ -1,0 +1,47 @@
+"""Each part of the bench, tiny: it comes to its end, its work is right, and nothing is left running."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from runwatch.bench.errors import BenchError
+from runwatch.bench.options import Options
+from runwatch.bench.result import Result
+from runwatch.bench.run import PARTS, run
+
+
+def test_a_part_that_nobody_knows_is_refused_before_anything_starts() -> None:
+    with pytest.raises(BenchError, match="no part 'speed'"):
+        run(["process", "speed"])
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(600)
+def test_every_part_measures_right_work_and_leaves_nothing(tmp_path: Path) -> None:
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    told: list[str] = []
+    shown: list[Result] = []
+    options = Options(events=20_000, repeats=1, peer_s=2, rate=500, delay_s=3, folder=tmp_path)
+    results = run(options=options, tell=lambda what, _: told.append(what), show=shown.append)
+
+    assert shown == results
+    assert list(PARTS) == [result.part for result in results]
+    assert [()] * len(PARTS) == [result.problems for result in results]
+    process, sink, delay = (result.figures for result in results)
+    assert 0 == process["loops_missed"] == process["loops_false"]
+    assert 0 < process["loops_found"]
+    assert 0 < process["events_per_s"]
+    assert {"faust", "quixstreams"} == set(results[0].peers)
+    assert sink["events"] == sink["stored"] == sink["rows"]
+    assert {"row inserts"} == set(results[1].peers)
+    assert 0 == delay["rows_missed"] == delay["anomalies_missed"]
+    assert 0 < delay["row_p50_ms"] <= delay["row_p99_ms"]
+    assert 0 < delay["anomaly_p50_ms"] <= delay["anomaly_p99_ms"]
+    assert all("cpu" in result.machine for result in results)
+    assert any(text.startswith("making") for text in told)
+
+    assert [] == list(tmp_path.iterdir())
+    assert before == {child.pid for child in psutil.Process().children(recursive=True)}
