@@ -18,9 +18,9 @@ def status_of(result: Any) -> int | None:
     if kind is dict:
         status = result.get("status_code")
     else:
-        status = getattr(result, "status_code", None)
+        status = _own(result, "status_code")
         if status is None and hasattr(kind, "raise_for_status"):
-            status = getattr(result, "status", None)
+            status = _own(result, "status")
     return status if isinstance(status, int) and 100 <= status < 600 else None
 
 
@@ -35,3 +35,10 @@ def payload_of(result: Any) -> Any:
     held = getattr(result, "__dict__", {})
     body = held.get("_content", held.get("_body"))  # requests and httpx; aiohttp
     return [status_of(result), body] if isinstance(body, bytes) else result
+
+
+def _own(result: Any, name: str) -> Any:
+    """An attribute that is there already: stand-ins for remote objects answer to any name, with a call."""
+    if name in getattr(result, "__dict__", ()) or hasattr(type(result), name):
+        return getattr(result, name)
+    return None

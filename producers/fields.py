@@ -24,6 +24,8 @@ def text(value: Any) -> str | None:
 
 def whole(value: Any, most: int = MAX_LONG) -> int | None:
     """`value` as a whole number from 0 to `most`; None where it is none."""
+    if value is None:
+        return None
     try:
         number = int(value)
     except (TypeError, ValueError, OverflowError):

@@ -15,9 +15,11 @@ from .transport import Message, Transport
 Encode = Callable[[AgentEvent], bytes]
 Open = Callable[[], tuple[Encode, Transport]]
 
-BATCH = 128
-"""Events encoded at a stretch: about a millisecond, in which the agent's threads may have to wait for
-Python's lock."""
+BATCH = 16
+"""Events moved at a stretch where few wait: a tenth of a millisecond, for which the agent's threads may have to
+wait for Python's lock."""
+BATCH_MOST = 512
+"""The same where many wait."""
 PAUSE_S = 0.002
 """After a batch, so that a busy agent's events are taken together and it need not wake anyone for each."""
 IDLE_S = 1.0
@@ -232,7 +234,8 @@ class Sender:
         """The next events as messages."""
         assert self._encode is not None
         out: list[Message] = []
-        for _ in range(min(BATCH, len(self._queue))):
+        waiting = len(self._queue)
+        for _ in range(min(waiting, max(BATCH, waiting // 8), BATCH_MOST)):
             event = self._queue.popleft()
             try:
                 out.append((event.run_id.encode(), self._encode(event)))

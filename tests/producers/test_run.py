@@ -105,6 +105,18 @@ def test_a_response_tells_its_status(watch, logged, code, status, error):
     assert (code, status, error) == (event.http_status, event.status, event.error)
 
 
+def test_a_stand_in_for_something_remote_is_not_asked(watch):
+    class Remote:
+        def __getattr__(self, name):
+            # What JSON asks any value is another matter; it may not be asked for statuses and bodies.
+            assert name not in ("status_code", "status", "_content", "_body")
+            raise AttributeError(name)
+
+    remote = Remote()
+    assert remote is watch.run().call_tool("t", {}, lambda: remote)
+    assert 0 == len([kind for kind in watch._notices._told if kind == "trouble"])
+
+
 def test_responses_with_other_bodies_are_other_results(watch, logged):
     run = watch.run()
     for body in (b"a", b"b", b"a"):
