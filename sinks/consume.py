@@ -54,7 +54,7 @@ def consumer_config(bootstrap: str, group: str, extra: dict[str, Any] | None = N
         # instead of 870,000.
         "fetch.queue.backoff.ms": 10,
         # What is fetched ahead, all partitions together.
-        "queued.max.messages.kbytes": 64 << 10,
+        "queued.max.messages.kbytes": 32 << 10,
         # A topic that is made later is found within this time.
         "topic.metadata.refresh.interval.ms": 10_000,
         "allow.auto.create.topics": False,
@@ -97,8 +97,8 @@ class Loop:
                         self._report()
             finally:
                 self._finish()
-                self._consumer.close()
                 self._report()
+                self._consumer.close()
 
     def _step(self, pool: ThreadPoolExecutor) -> None:
         self._collect()
@@ -223,8 +223,8 @@ class Loop:
             try:
                 low, high = self._consumer.get_watermark_offsets(partition, cached=True)
                 position = self._consumer.position([partition])[0].offset
-            except (KafkaException, RuntimeError):  # RuntimeError: the consumer is closed.
-                return
+            except KafkaException:  # Not known yet, or nobody there to ask.
+                continue
             if high >= 0:
                 self._stats.lag[place] = max(0, high - (position if position >= 0 else max(low, 0)))
         log.info("%s", self._stats.line())
