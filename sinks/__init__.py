@@ -1,0 +1,1 @@
+"""Kafka into ClickHouse: numbered migrations, the exactly-once sink, and reading back."""
