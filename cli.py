@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 
 import typer
 
@@ -23,8 +24,13 @@ app = typer.Typer(
     ),
 )
 
-for _module in ("demo", "stack", "ingest", "ask", "backtest", "run", "bench"):
+for _module in ("demo", "stack", "ingest", "ask", "show", "backtest", "run", "bench"):
     importlib.import_module(f".commands.{_module}", __package__).register(app)
+
+for _command in app.registered_commands:
+    # Typer would break the help where the source does.
+    _paragraphs = inspect.cleandoc(_command.callback.__doc__ or "").split("\n\n")
+    _command.help = "\n\n".join(" ".join(one.split("\n")) for one in _paragraphs)
 
 
 def run() -> None:

@@ -1,39 +1,42 @@
-"""`runwatch sql`, `runs`, `show` and `anomalies`: questions to what is stored."""
+"""`runwatch sql`, `runs` and `anomalies`: questions to what is stored."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated, Any
+import re
+from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from .. import config
-from .exits import FOUND, MISUSED, Fail
+from .exits import MISUSED, Fail
 from .follow import AnomalyFeed
-from .output import Format, FormatOption, console, notes, print_rows
-
-if TYPE_CHECKING:
-    from ..sinks.query import Story
+from .output import Format, FormatOption, print_json, print_rows, say
+from .progress import LateBar
+from .reader import open_reader
+from .table import visible
 
 _RUNS = (
-    "run_id",
+    "started_at",
     "agent",
     "agent_version",
-    "started_at",
     "steps",
     "tool_calls",
+    "duration_ms",
     "cost_usd",
     "stop_reason",
     "anomalies",
+    "run_id",
 )
-_ANOMALIES = ("opened", "rule", "state", "severity", "agent", "run_id", "message")
-_CALLS = ("seq", "step_id", "tool", "args_sha", "status", "error", "result_sha", "duration_ms", "attempt")
+_ANOMALIES = ("opened", "severity", "rule", "state", "agent", "message", "run_id")
+_SPARE = ("agent_version", "steps", "duration_ms", "cost_usd")
+_OWN_FORMAT = re.compile(r"\bFORMAT\s+\w+[\s;]*$", re.IGNORECASE)
+_SOURCE = re.compile(r"( \((version|for url) [^)]*\))+$")
+_EXPECTED = re.compile(r"(: \S.{0,80}?)?(?:\s+FORMAT Native)?\. Expected one of: .*", re.DOTALL)
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
-    for command in (sql, runs, show, anomalies):
+    for command in (sql, runs, anomalies):
         app.command(rich_help_panel="Ask")(command)
 
 
@@ -41,19 +44,37 @@ def sql(
     query: Annotated[str, typer.Argument(help="Any ClickHouse query; runwatch's views need no prefix.")],
     form: FormatOption = Format.table,
 ) -> None:
-    """Ask ClickHouse anything. Views: events, runs, window_metrics, anomalies, agent_runs, control_log.
+    """Ask ClickHouse anything.
+
+    Views: events, runs, window_metrics, anomalies, anomaly_history, agent_runs, control_log, dead_letters.
 
     Example: [bold]runwatch sql "SELECT agent, count() FROM runs GROUP BY agent"[/bold]
     """
-    from ..sinks.clickhouse import StoreRefused
-    from ..sinks.query import Reader
+    from ..sinks.clickhouse import StoreAway, StoreDenied, StoreError
 
+    if not query.strip(" \n\t;"):
+        raise Fail("The query is empty.", MISUSED)
+    if _OWN_FORMAT.search(query):
+        raise Fail("Leave FORMAT out of the query: how it is printed is for --format to say.", MISUSED)
     try:
-        table = Reader(config.load()).sql(query)
-    except StoreRefused as error:
-        raise Fail(str(error), MISUSED) from error
+        with LateBar("asking ClickHouse"):
+            table = open_reader(config.load()).sql(query)
+    except (StoreAway, StoreDenied):
+        raise
+    except StoreError as error:
+        raise Fail(_complaint(error), MISUSED) from error
+    if not table.columns:  # CREATE, DROP and their like
+        say("Done.")
+        return
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
     print_rows(rows, table.columns, form, "The query has no rows.")
+
+
+def _complaint(error: Exception) -> str:
+    """What ClickHouse finds wrong with a query, without the list of all that it would have understood."""
+    said = re.search(r"DB::Exception: (.*)", str(error.__cause__ or error), re.DOTALL)
+    text = _SOURCE.sub("", " ".join((said[1] if said else str(error)).split()))
+    return f"ClickHouse does not take this query: {_EXPECTED.sub(lambda found: found[1] or '', text)}"
 
 
 def runs(
@@ -66,15 +87,18 @@ def runs(
 ) -> None:
     """List the latest runs, newest first.
 
+    Times are UTC. As JSON or CSV there are more columns than in the table.
+
     Example: [bold]runwatch runs --anomalous --limit 5[/bold]
     """
-    from ..sinks.query import Reader
-
-    rows = Reader(config.load()).runs(
+    rows = open_reader(config.load()).runs(
         limit, agent=agent, stop_reason=stop_reason, unfinished=unfinished, anomalous=anomalous
     )
-    columns = _RUNS if form is Format.table or not rows else tuple(rows[0])
-    print_rows(rows, columns, form, "No such runs are stored.")
+    if form is Format.table:
+        rows = [{**row, "started_at": row["started_at"].replace(microsecond=0)} for row in rows]
+        print_rows(rows, _RUNS, form, "No such runs are stored.", below=("run_id",), spare=_SPARE)
+    else:
+        print_rows(rows, tuple(rows[0]) if rows else _RUNS, form, "")
 
 
 def anomalies(
@@ -88,102 +112,34 @@ def anomalies(
 ) -> None:
     """List the anomalies, newest first; or follow them on the stream.
 
+    Times are UTC. As JSON or CSV there are more columns than in the table.
+
     Example: [bold]runwatch anomalies --follow --format jsonl[/bold]
     """
-    from ..sinks.query import Reader
-
     settings = config.load()
     if follow:
+        if unresolved:
+            raise Fail("--open is for what is stored; --follow shows everything that is found.", MISUSED)
         _follow(settings, agent, rule, run_id, form)
         return
-    rows = Reader(settings).anomalies(limit, agent=agent, rule=rule, run_id=run_id, unresolved=unresolved)
-    columns = _ANOMALIES if form is Format.table or not rows else tuple(rows[0])
-    print_rows(rows, columns, form, "No such anomalies are stored.")
+    rows = open_reader(settings).anomalies(limit, agent=agent, rule=rule, run_id=run_id, unresolved=unresolved)
+    if form is Format.table:
+        rows = [{**row, "opened": row["opened"].replace(microsecond=0)} for row in rows]
+        print_rows(rows, _ANOMALIES, form, "No such anomalies are stored.", below=("message", "run_id"))
+    else:
+        print_rows(rows, tuple(rows[0]) if rows else _ANOMALIES, form, "")
 
 
 def _follow(settings: config.Settings, agent: str, rule: str, run_id: str, form: Format) -> None:
     if form not in (Format.table, Format.jsonl):
-        raise typer.BadParameter("what is followed is printed as a table's lines or as jsonl")
-    with AnomalyFeed(settings) as feed:
-        notes.print("Following the anomalies; Ctrl-C ends it.")
+        raise Fail("What is followed is printed as a table's lines or as jsonl.", MISUSED)
+    with AnomalyFeed(settings, on_trouble=say) as feed:
+        say("Following the anomalies; Ctrl-C ends it.")
         for one in feed.read(lambda: False):
             if (agent and one.agent != agent) or (rule and one.rule != rule) or (run_id and one.run_id != run_id):
                 continue
             if form is Format.jsonl:
-                print(json.dumps(one.report(), ensure_ascii=False), flush=True)
+                print_json(one.report())
             else:
-                print(f"{one.severity:<8} {one.state:<9} {one.rule:<26} {one.agent}: {one.message}", flush=True)
-
-
-def show(
-    run_id: Annotated[str, typer.Argument(help="The run.")],
-    form: Annotated[Format, typer.Option("--format", "-f", help="table, or json.")] = Format.table,
-) -> None:
-    """Answer the five questions about a run: which tools in which order, with which arguments, what came back,
-    which versions ran, and why it stopped.
-
-    Example: [bold]runwatch show 0192d1c4-…[/bold]
-    """
-    from ..sinks.query import Reader
-
-    story = Reader(config.load()).show(run_id)
-    if story is None:
-        raise Fail(f"No event of run {run_id} is stored; `runwatch runs` lists the latest ones.", FOUND)
-    if form is not Format.table:
-        print_rows([_json_story(story)], (), Format.json if form is Format.csv else form, "")
-        return
-    _print_story(story)
-
-
-def _json_story(story: Story) -> dict[str, Any]:
-    return {
-        "run": story.run,
-        "calls": story.calls,
-        "versions": story.versions,
-        "stop": story.stop,
-        "anomalies": story.anomalies,
-    }
-
-
-def _print_story(story: Story) -> None:
-    run = story.run
-    console.print(Text(f"Run {run['run_id']}", style="bold"))
-    console.print(Text(f"{run['agent']}, {run['started_at']:%Y-%m-%d %H:%M:%S} UTC, {run['steps']} steps"))
-    _question("1 to 3", "Which tools were called, in which order, with which arguments, and what came back?")
-    repeated = {(call["tool"], call["args_sha"]) for call in _again(story.calls)}
-    calls = [
-        {**call, "again": "again" if (call["tool"], call["args_sha"]) in repeated else None} for call in story.calls
-    ]
-    print_rows(calls, (*_CALLS, "again"), Format.table, "It called none.")
-    _question("4", "Which versions ran?")
-    print_rows(
-        story.versions, ("seq", "agent", "agent_version", "model", "prompt_sha", "tools_sha"), Format.table, "Unknown."
-    )
-    _question("5", "Why did it stop?")
-    if story.stop is None:
-        console.print("It has not stopped, as far as is stored.")
-    else:
-        usage = {name: run[name] for name in ("tool_calls", "input_tokens", "output_tokens", "cost_usd")}
-        known = ", ".join(f"{name} {value:.6g}" for name, value in usage.items() if value is not None)
-        console.print(Text(f"{story.stop['stop_reason']} after {run['duration_ms']} ms; {known or 'usage unknown'}"))
-    if story.anomalies:
-        _question("!", "What was found in it?")
-        for one in story.anomalies:
-            console.print(Text(f"{one['severity']} {one['rule']}: {one['message']}"))
-
-
-def _again(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Calls that stand more than once, arguments and all."""
-    seen: set[tuple[Any, Any]] = set()
-    found = []
-    for call in calls:
-        key = (call["tool"], call["args_sha"])
-        if key in seen and call["args_sha"]:
-            found.append(call)
-        seen.add(key)
-    return found
-
-
-def _question(number: str, text: str) -> None:
-    console.print()
-    console.print(Text(f"{number}  {text}", style="bold cyan"))
+                line = f"{one.severity:<8}  {one.state:<9}  {one.rule:<24}  {one.agent}: {one.message}"
+                print(visible(line + (f"  (run {one.run_id})" if one.run_id else "")), flush=True)

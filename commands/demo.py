@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import signal
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
-from .. import config
-from .exits import FOUND
-from .output import console, notes
-from .stack import print_endpoints
+from .. import config, endpoints
+from .exits import FOUND, Fail
+from .output import console, notes, print_json, say
+from .stack import print_endpoints, stack_options
 
 
 def register(app: typer.Typer) -> None:
@@ -36,43 +39,64 @@ def demo(
     Example: [bold]runwatch demo --once --json[/bold]
     """
     from ..stack import lifecycle
-    from ..stack.services import Options
     from .story import Plan, Story
 
     began = time.monotonic()
     out = notes if as_json else console
     settings = config.Settings()
     already_up = lifecycle.status(settings.home).up
-    if not already_up:
-        out.print("Starting Kafka, ClickHouse, the processors and the sink.")
-        options = Options(settings.home, prefix=settings.prefix, partitions=settings.partitions)
-        endpoints = lifecycle.up(options, lambda line: out.print(f"  {line}", highlight=False), detach=True)
-        if not as_json:
-            print_endpoints(endpoints, time.monotonic() - began)
-    try:
-        story = Story(config.load(), Plan(history, minutes, speed), out)
-        summary = story.tell()
-        summary["seconds"] = round(time.monotonic() - began, 1)
-        if as_json:
-            print(json.dumps(summary, ensure_ascii=False), flush=True)
-        if not once:
-            _stay(already_up)
-    finally:
-        if not already_up:
-            out.print("Stopping the stack. What it stored stays; `runwatch up` brings it back.")
-            lifecycle.down(settings.home)
+    with _ended_by_signals():
+        try:
+            if not already_up:
+                say("Starting Kafka, ClickHouse, the processors and the sink.")
+                found = lifecycle.up(stack_options(settings), lambda line: say(f"  {line}"), detach=True)
+                if not as_json:
+                    print_endpoints(found, time.monotonic() - began)
+            story = Story(_on_the_stack(settings), Plan(history, minutes, speed), out)
+            summary = story.tell()
+            summary["seconds"] = round(time.monotonic() - began, 1)
+            if as_json:
+                print_json(summary)
+            if not once and not already_up:
+                _stay()
+        finally:
+            if not already_up and lifecycle.status(settings.home).up:
+                say("Stopping the stack. What it stored stays; `runwatch up` brings it back.")
+                lifecycle.down(settings.home)
     stored = summary["events"]["stored"] == summary["events"]["sent"]
     if not stored or not summary["incident"]["seen"]:
         raise typer.Exit(FOUND)
 
 
-def _stay(already_up: bool) -> None:
-    """Waits for Ctrl-C, if the stack is ours."""
-    if already_up:
-        return
-    notes.print("\nThe stack stays up until Ctrl-C. Ask it from another terminal, in this folder.")
+def _on_the_stack(settings: config.Settings) -> config.Settings:
+    """Settings that point at the local stack, whatever the environment says: simulated agents stay at home."""
+    found = endpoints.read(settings.home)
+    if not found:
+        raise Fail("The local stack is only just starting; wait until `runwatch status` says that it runs.")
+    return settings.model_copy(update={"kafka": found["kafka"], "clickhouse": found["clickhouse"], "registry": None})
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Within, SIGTERM and a closed terminal end the command as Ctrl-C does: the stack must not stay behind."""
+
+    def end(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stay() -> None:
+    """Waits for Ctrl-C."""
+    say("")
+    say("The stack stays up until Ctrl-C. Ask it from another terminal, in this folder.")
     try:
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
-        notes.print()
+        say("")

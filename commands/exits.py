@@ -9,6 +9,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from .table import visible
+
 FOUND = 1
 """Done, but something was refused or found."""
 MISUSED = 2
@@ -17,18 +19,11 @@ AWAY = 3
 
 # By name, since their modules must not be loaded for a command that does not need them.
 _AWAY = {
-    "BenchError",
     "StackError",
-    "StoreAway",
-    "StoreDenied",
     "StoreError",
     "TopicsError",
     "RegistryError",
-    "BrokerAway",
-    "KafkaException",
-    "MissingPackageError",
-    "ImportFailed",
-    "DeliveryError",
+    "ImportingError",
 }
 
 
@@ -45,10 +40,12 @@ class Reporting(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # here, where it still can be told that it does not work
+            return result
         except BrokenPipeError:
-            # Whoever read us has seen enough (`runwatch runs | head`); and nothing is left to flush to.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # Whoever read us has seen enough (`runwatch runs | head`).
+            _forget_output()
             sys.exit(0)
         except KeyboardInterrupt:
             typer.secho("Stopped.", err=True)
@@ -57,8 +54,15 @@ class Reporting(TyperGroup):
             failure = _understood(error)
             if failure is None:
                 raise
-            typer.secho(str(failure), err=True, fg="red")
+            if isinstance(error, OSError):
+                _forget_output()
+            typer.secho(visible(str(failure)), err=True, fg="red")
             raise typer.Exit(failure.code) from error
+
+
+def _forget_output() -> None:
+    """What is still to be written has nowhere to go; Python would try once more on its way out."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _understood(error: Exception) -> Fail | None:
@@ -68,9 +72,23 @@ def _understood(error: Exception) -> Fail | None:
     if isinstance(error, ModuleNotFoundError):
         extra = _EXTRAS.get((error.name or "").split(".")[0])
         return Fail(f"This command needs {error.name}: pip install 'runwatch[{extra}]'") if extra else None
-    if any(cls.__name__ in _AWAY for cls in type(error).__mro__):
+    names = {cls.__name__ for cls in type(error).__mro__}
+    if names & _AWAY:
         return Fail(str(error))
+    if "ValidationError" in names and getattr(error, "title", "") == "Settings":
+        return Fail(_of_settings(error), MISUSED)
+    if isinstance(error, OSError) and error.strerror:
+        place = f" ({error.filename})" if error.filename else ""
+        return Fail(f"The system does not let this be done: {error.strerror}{place}.")
     return None
+
+
+def _of_settings(error: Any) -> str:
+    wrong = []
+    for one in error.errors():
+        name = f"RUNWATCH_{str(one['loc'][0]).upper()}"
+        wrong.append(f"{name} is {one['input']!r}, which does not do: {one['msg'][:1].lower()}{one['msg'][1:]}")
+    return "; ".join(wrong) + ". Set it right, or unset it."
 
 
 _EXTRAS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from confluent_kafka import OFFSET_END, Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from ..config import Settings
 from ..schemas.anomalies import Anomaly
@@ -18,12 +18,23 @@ from .exits import Fail
 _TIMES = ("ts_ms", "onset_ms", "detected_ms")
 
 
+def _unheard(_: str) -> None:
+    """For who need not know."""
+
+
 class AnomalyFeed:
     """Anomalies from now on, in the order in which they are found. A context manager."""
 
-    def __init__(self, settings: Settings, timeout_s: float = 10.0) -> None:
-        """Raises `Fail` where the broker does not answer, or has no such topic."""
+    def __init__(
+        self, settings: Settings, timeout_s: float = 10.0, on_trouble: Callable[[str], None] = _unheard
+    ) -> None:
+        """Raises `Fail` where the broker does not answer, or has no such topic.
+
+        `on_trouble` is told, once each time, when the broker goes away while being read.
+        """
         topic = settings.topic(ANOMALIES.name)
+        self._kafka = settings.kafka
+        self._tell = on_trouble
         self._registry = open_registry(settings.registry)
         self._reader = load("anomaly")
         self._consumer = Consumer(
@@ -38,20 +49,33 @@ class AnomalyFeed:
         )
         try:
             found = self._consumer.list_topics(topic, timeout=timeout_s).topics[topic]
-        except Exception as error:  # KafkaException, or KeyError
+            if found.error is not None:
+                raise Fail(f"The Kafka broker at {settings.kafka} has no topic {topic}; `runwatch process` makes it.")
+            # "From now on" is said in offsets: what is found while the connections are made counts.
+            ends = [TopicPartition(topic, partition) for partition in found.partitions]
+            for place in ends:
+                place.offset = self._consumer.get_watermark_offsets(place, timeout=timeout_s)[1]
+            self._consumer.assign(ends)
+        except KafkaException as error:
+            self._consumer.close()
             raise Fail(f"The Kafka broker at {settings.kafka} does not answer; is it up?") from error
-        if found.error is not None:
-            raise Fail(f"The Kafka broker at {settings.kafka} has no topic {topic}; `runwatch process` makes it.")
-        self._consumer.assign([TopicPartition(topic, partition, OFFSET_END) for partition in found.partitions])
-        # "From now on" begins when the position is known, not with the first message.
-        self._consumer.poll(0.5)
+        except Fail:
+            self._consumer.close()
+            raise
 
     def read(self, stop: Callable[[], bool]) -> Iterator[Anomaly]:
         """Anomalies until `stop` says so."""
+        away = False
         while not stop():
             message = self._consumer.poll(0.1)
-            if message is None or message.error():
+            if message is None:
                 continue
+            if error := message.error():
+                if error.code() == KafkaError._ALL_BROKERS_DOWN and not away:
+                    away = True
+                    self._tell(f"The Kafka broker at {self._kafka} does not answer any more; waiting for it.")
+                continue
+            away = False
             try:
                 schema_id, body = split(message.value())
                 record = decode_body(body, self._registry.schema_of(schema_id), self._reader)

@@ -9,7 +9,7 @@ import typer
 
 from .. import config
 from .exits import AWAY, FOUND, MISUSED, Fail
-from .output import console, notes
+from .output import console, counted, say
 from .progress import LateBar
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def import_(
-    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Plain or gzip; `-` for standard input.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Plain or gzip; `-` for standard input.")],
     form: Annotated[InputFormat, typer.Option("--format", "-f", help="What the files hold.")] = InputFormat.events,
     agent: Annotated[str | None, typer.Option(help="The agent's name, for chat transcripts that tell none.")] = None,
 ) -> None:
@@ -63,12 +63,13 @@ def import_(
         except ImportingError as error:
             raise Fail(str(error), AWAY) from error
     console.print(
-        f"{report.delivered:,} events of {report.runs:,} runs sent to {settings.topic('events')} "
+        f"{counted(report.delivered, 'event')} of {counted(report.runs, 'run')} sent to {settings.topic('events')} "
         f"in {report.seconds:.1f} s.",
         highlight=False,
+        markup=False,
     )
     if report.failed:
-        notes.print(f"{report.failed:,} events were refused by the broker.", style="red", highlight=False)
+        say(f"The broker refused {counted(report.failed, 'event')}.", "red")
     report_rejects(report.rejects, report.rejected, report.rejected_files)
     if not report.is_whole:
         raise typer.Exit(FOUND)
@@ -77,9 +78,9 @@ def import_(
 def report_rejects(shown: Sequence[Reject], count: int, files: Sequence[Path] = ()) -> None:
     """Tells of lines that were no events: the first ones, how many in all, and where they are kept."""
     for reject in shown:
-        notes.print(str(reject), highlight=False, markup=False)
+        say(str(reject))
     if count > len(shown):
-        notes.print(f"… and {count - len(shown):,} more.", highlight=False)
-    if count and files:
-        kept = ", ".join(str(path) for path in files)
-        notes.print(f"{count:,} lines were no events; they are kept in {kept}.", style="yellow", highlight=False)
+        say(f"… and {count - len(shown):,} more.")
+    if count:
+        kept = f" Kept in {', '.join(str(path) for path in files)}: mend and import that." if files else ""
+        say(f"{counted(count, 'line')} held no event.{kept}", "yellow")

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-console = Console()
-notes = Console(stderr=True)
+from .table import cell, table, visible
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """That a reader has seen enough is no failure, which it is to rich."""
+        raise BrokenPipeError
+
+
+console = _Console()
+notes = _Console(stderr=True)
 """For what is said beside the result, so that a pipe gets the result alone."""
 
 
@@ -32,61 +40,75 @@ class Format(StrEnum):
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to print: for people, or for scripts.")]
 
 
-def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], form: Format, empty: str) -> int:
-    """Prints rows and returns how many there were. `empty`: what a person is told when there are none."""
+def print_rows(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str],
+    form: Format,
+    empty: str,
+    *,
+    below: Sequence[str] = (),
+    spare: Sequence[str] = (),
+) -> None:
+    """Prints rows. `empty`: what a person is told when there are none; `below` and `spare`: see `table`."""
     if form is Format.table:
-        return _table(list(rows), columns, empty)
-    if form is Format.json:
-        listed = [dict(row) for row in rows]
-        print(json.dumps(listed, ensure_ascii=False, default=_plain, indent=1))
-        return len(listed)
-    count = 0
-    writer = csv.writer(sys.stdout)
-    if form is Format.csv:
-        writer.writerow(columns)
-    for row in rows:
-        count += 1
-        if form is Format.jsonl:
-            print(json.dumps(dict(row), ensure_ascii=False, default=_plain), flush=True)
+        if rows:
+            # What reads from a pipe gets a row a line, however long.
+            width = console.width if console.is_terminal else None
+            for line in table(rows, columns, width, below=below, spare=spare):
+                console.print(line, soft_wrap=True)
         else:
-            writer.writerow([_cell(row.get(name)) for name in columns])
-    return count
+            say(empty)
+    elif form is Format.json:
+        print(json.dumps([_plain(row) for row in rows], ensure_ascii=False, indent=1))
+    elif form is Format.jsonl:
+        for row in rows:
+            print_json(row)
+    else:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_field(row.get(name)) for name in columns] for row in rows)
 
 
-def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], empty: str) -> int:
-    if not rows:
-        notes.print(empty)
-        return 0
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for name in columns:
-        numbers = all(isinstance(row.get(name), int | float | None) for row in rows)
-        table.add_column(Text(name), justify="right" if numbers else "left", overflow="fold")
-    for row in rows:
-        # As text: a tool may be called `[red]`.
-        table.add_row(*(Text(_cell(row.get(name))) for name in columns))
-    console.print(table)
-    return len(rows)
+def print_json(value: Mapping[str, Any]) -> None:
+    """Prints a value as JSON on one line, at once."""
+    print(json.dumps(_plain(value), ensure_ascii=False), flush=True)
+
+
+def say(line: str, style: str = "") -> None:
+    """A line beside the result, as it is but for what a terminal would obey."""
+    notes.print(visible(line), style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: `1 event`, `2,000 events`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def clock(ms: int) -> str:
-    """A time for people, in their own zone."""
-    return datetime.fromtimestamp(ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """A time for people, in UTC as ClickHouse and every other command give it."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
+def _field(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="milliseconds")
     if isinstance(value, float):
-        return f"{value:.6g}" if abs(value) < 1e6 else f"{value:.0f}"
+        return repr(value)
     if isinstance(value, list | tuple | dict):
-        return json.dumps(value, ensure_ascii=False, default=_plain)
-    # What a terminal would obey is shown instead.
-    return "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in str(value))
+        return json.dumps(_plain(value), ensure_ascii=False)
+    return cell(value)
 
 
 def _plain(value: Any) -> Any:
+    """A value as JSON has it: what is no number is null there, as in ClickHouse's own JSON."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds")
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
     return str(value)

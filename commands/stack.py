@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .. import config
-from .exits import FOUND
-from .output import Format, FormatOption, console, notes, print_rows
+from .exits import AWAY, FOUND, MISUSED, Fail
+from .output import Format, FormatOption, console, print_rows, say
+from .table import visible
 
-_STATUS = ("service", "state", "ready", "pid", "uptime", "restarts", "memory", "endpoint")
+if TYPE_CHECKING:
+    from ..stack.lifecycle import ServiceStatus
+    from ..stack.services import Options
+
+Port = partial(typer.Option, min=1, max=65535)
+_STATUS = ("service", "state", "pid", "uptime", "restarts", "memory", "endpoint")
 
 
 def register(app: typer.Typer) -> None:
@@ -24,9 +31,9 @@ def register(app: typer.Typer) -> None:
 
 def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Come back once it is ready; `down` ends it.")] = False,
-    kafka_port: Annotated[int | None, typer.Option(help="Kafka's port; else 9092, or a free one.")] = None,
-    clickhouse_port: Annotated[int | None, typer.Option(help="ClickHouse's port; else 8123, or a free one.")] = None,
-    registry_port: Annotated[int | None, typer.Option(help="The registry's port; else 8081, or a free one.")] = None,
+    kafka_port: Annotated[int | None, Port(help="Kafka's port; else 9092, or a free one.")] = None,
+    clickhouse_port: Annotated[int | None, Port(help="ClickHouse's port; else 8123, or a free one.")] = None,
+    registry_port: Annotated[int | None, Port(help="The registry's port; else 8081, or a free one.")] = None,
 ) -> None:
     """Start the local stack: Kafka, ClickHouse, a schema registry, the processors and the sink.
 
@@ -35,30 +42,35 @@ def up(
     Example: [bold]runwatch up --detach[/bold]
     """
     from ..stack import lifecycle
+
+    options = stack_options(
+        config.Settings(), kafka_port=kafka_port, clickhouse_port=clickhouse_port, registry_port=registry_port
+    )
+    started = time.monotonic()
+    endpoints = lifecycle.up(options, say, detach=detach)
+    if detach:
+        print_endpoints(endpoints, time.monotonic() - started)
+
+
+def stack_options(settings: config.Settings, **ports: Any) -> Options:
+    """What the local stack is started with; `ports` as `Options` names them."""
     from ..stack.services import Options
 
-    settings = config.Settings()
-    options = Options(
+    return Options(
         settings.home,
-        kafka_port=kafka_port,
-        clickhouse_port=clickhouse_port,
-        registry_port=registry_port,
         prefix=settings.prefix,
         partitions=settings.partitions,
         clickhouse_user=settings.clickhouse_user,
         clickhouse_password=settings.clickhouse_password.get_secret_value(),
+        **ports,
     )
-    started = time.monotonic()
-    endpoints = lifecycle.up(options, _say, detach=detach)
-    if detach:
-        print_endpoints(endpoints, time.monotonic() - started)
 
 
 def print_endpoints(endpoints: dict[str, str], seconds: float) -> None:
     """Where the servers are."""
     console.print(f"[bold]Up[/bold] after {seconds:.1f} s.", highlight=False)
     for name, place in endpoints.items():
-        console.print(f"  {name:<11} {place}", highlight=False)
+        console.print(f"  {name:<11} {place}", highlight=False, markup=False)
 
 
 def down() -> None:
@@ -69,42 +81,51 @@ def down() -> None:
     from ..stack import lifecycle
 
     home = config.Settings().home
-    if lifecycle.down(home, _say):
+    if lifecycle.down(home, say):
         console.print("Stopped.")
     else:
-        console.print(f"No local stack is up in {home}.", highlight=False)
+        say(f"No local stack is up in {home}.")
 
 
 def status(form: FormatOption = Format.table) -> None:
-    """Tell how the local stack is: what runs, what answers, what it takes.
+    """Tell how the local stack is: what runs, what answers, what memory it takes.
 
-    Exits with 1 if something is wrong, or nothing is up.
+    Exits with 1 if something is wrong, and with 3 if nothing is up.
 
     Example: [bold]runwatch status --format json[/bold]
     """
     from ..stack import lifecycle
+    from ..stack.lifecycle import ServiceStatus
 
     found = lifecycle.status(config.Settings().home)
-    rows = [
-        {
-            "service": one.name,
-            "state": one.state,
-            "ready": {True: "yes", False: "no", None: ""}[one.ready],
-            "pid": one.pid,
-            "uptime": "" if one.uptime_s is None else _span(one.uptime_s),
-            "restarts": one.restarts,
-            "memory": "" if one.rss_mb is None else f"{one.rss_mb:.0f} MB",
-            "endpoint": one.endpoint,
-        }
-        for one in found.services
-    ]
-    if form in (Format.json, Format.jsonl):
-        rows = [asdict(one) for one in found.services]
-    print_rows(rows, _STATUS, form, f"No local stack is up in {found.home}: [bold]runwatch up[/bold] starts one.")
-    if rows and form is Format.table:
-        console.print(f"{found.rss_mb:.0f} MB in all.", highlight=False)
+    if form is Format.table:
+        print_rows([_told(one) for one in found.services], _STATUS, form, _nothing(found.home, found.up))
+        if found.services:
+            console.print(f"{found.rss_mb:.0f} MB in all.", highlight=False)
+    else:
+        print_rows([asdict(one) for one in found.services], [one.name for one in fields(ServiceStatus)], form, "")
+    if not found.up:
+        raise typer.Exit(AWAY)
     if not found.ready or any(one.state != "running" or one.ready is False for one in found.services):
         raise typer.Exit(FOUND)
+
+
+def _told(one: ServiceStatus) -> dict[str, Any]:
+    return {
+        "service": one.name,
+        "state": "no answer" if one.state == "running" and one.ready is False else one.state,
+        "pid": one.pid,
+        "uptime": "" if one.uptime_s is None else _span(one.uptime_s),
+        "restarts": one.restarts,
+        "memory": "" if one.rss_mb is None else f"{one.rss_mb:.0f} MB",
+        "endpoint": one.endpoint,
+    }
+
+
+def _nothing(home: str, starting: bool) -> str:
+    if starting:
+        return f"The local stack in {home} is only just starting."
+    return f"No local stack is up in {home}: `runwatch up` starts one."
 
 
 def logs(
@@ -122,25 +143,22 @@ def logs(
     from ..stack.home import Home
 
     home = Home(Path(config.Settings().home))
+    known = files.names(home)
+    if not known:
+        raise Fail(f"No logs in {home.path} yet: `runwatch up` starts the stack.", AWAY)
+    if name is not None and name not in known:
+        raise Fail(f"There is no log of {name!r}; there are {', '.join(known)}.", MISUSED)
     if follow:
         if name is None:
-            raise typer.BadParameter("to follow, name one service")
+            raise Fail(f"To follow, name one of {', '.join(known)}.", MISUSED)
         for line in files.follow(home, name, lines):
-            print(line, flush=True)
+            print(visible(line.expandtabs(4)), flush=True)
         return
-    chosen = [name] if name else files.names(home)
-    if not chosen:
-        notes.print("No logs yet: [bold]runwatch up[/bold] starts the stack.")
-    for one in chosen:
-        path = files.check(home, one)
+    for one in [name] if name else known:
         if name is None:
             console.rule(one, align="left")
-        for line in files.tail(path, lines):
-            print(line)
-
-
-def _say(line: str) -> None:
-    notes.print(line, highlight=False, markup=False)
+        for line in files.tail(files.check(home, one), lines):
+            print(visible(line.expandtabs(4)))
 
 
 def _span(seconds: float) -> str:

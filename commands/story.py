@@ -17,11 +17,10 @@ from ..producers.clock import Clock
 from ..producers.simulator import Fleet, FleetProgress, FleetSettings
 from ..producers.watch import Watch
 from ..schemas.anomalies import Anomaly
-from ..sinks.clickhouse import StoreMissing
-from ..sinks.query import Reader
 from .follow import AnomalyFeed
 from .output import clock
 from .progress import LateBar
+from .reader import open_reader
 
 MINUTE_MS = 60_000
 SETTLE_S = 60.0
@@ -63,7 +62,7 @@ class Story:
         self._settings = settings
         self._plan = plan
         self._out = out
-        self._reader = Reader(settings)
+        self._reader = open_reader(settings, SETTLE_S)
         end_ms = int(time.time() * 1000) // MINUTE_MS * MINUTE_MS
         self._onset_ms = end_ms - plan.incident * MINUTE_MS
         self._start_ms = self._onset_ms - plan.history * MINUTE_MS
@@ -97,7 +96,7 @@ class Story:
         """The fleet, under names that no earlier demo has used: an agent's history is told but once."""
         settings = FleetSettings()
         first = settings.profiles[0].agent
-        known = {row["agent"] for row in self._asked_when_there(_AGENTS_LIKE, name=first)}
+        known = {row["agent"] for row in self._reader.rows(_AGENTS_LIKE, name=first)}
         number = 1
         while _named(first, number) in known:
             number += 1
@@ -105,17 +104,6 @@ class Story:
             settings,
             profiles=tuple(replace(one, agent=_named(one.agent, number)) for one in settings.profiles),
         )
-
-    def _asked_when_there(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
-        """As `Reader.rows`, but waits for the sink to make the tables."""
-        deadline = time.monotonic() + SETTLE_S
-        while True:
-            try:
-                return self._reader.rows(query, **parameters)
-            except StoreMissing:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.3)
 
     @property
     def _agents(self) -> list[str]:
