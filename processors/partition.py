@@ -130,11 +130,12 @@ class PartitionFold:
             return self._loops(columns, rows, offsets)
         found: list[Anomaly] = []
         start = 0
-        for end in [*_restarts(rows, stopped), columns.height]:
+        restarts, over = _stops(rows, stopped)
+        for end in [*restarts, columns.height]:
             found += self._loops(columns[start:end], rows[start:end], offsets[start:end])
             self.runs.restart(rows[start:end][stopped[start:end]])
             start = end
-        self.runs.end(rows[stopped])
+        self.runs.end(over)
         return found
 
     def _loops(self, columns: pl.DataFrame, rows: I64, offsets: I64) -> list[Anomaly]:
@@ -165,23 +166,26 @@ class PartitionFold:
             self.runs.forget(log_ms - self.rules.idle_run_ms)
 
 
-def _restarts(rows: I64, stopped: Mask) -> list[int]:
-    """Places at which a run that stopped goes on: its calls begin anew, as they would in a frame of their own."""
+def _stops(rows: I64, stopped: Mask) -> tuple[list[int], I64]:
+    """Places at which a run that stopped goes on, and the rows of the runs that do not.
+
+    A run that goes on begins anew, as it would in a frame of its own.
+    """
     _, which = np.unique(rows, return_inverse=True)
     last = np.empty(len(rows), np.int64)
     last[which] = np.arange(len(rows))
     ends = np.flatnonzero(stopped)
-    if (last[which[ends]] == ends).all():
-        return []
-    ended: set[int] = set()
-    places = []
-    for at, (row, is_stop) in enumerate(zip(rows.tolist(), stopped.tolist(), strict=True)):
-        if row in ended:
-            places.append(at)
-            ended.clear()
-        if is_stop:
-            ended.add(row)
-    return places
+    is_over = last[which[ends]] == ends
+    places: list[int] = []
+    if not is_over.all():
+        ended: set[int] = set()
+        for at, (row, is_stop) in enumerate(zip(rows.tolist(), stopped.tolist(), strict=True)):
+            if row in ended:
+                places.append(at)
+                ended.clear()
+            if is_stop:
+                ended.add(row)
+    return places, rows[ends][is_over]
 
 
 def _call_hashes(tools: pl.DataFrame) -> U64:

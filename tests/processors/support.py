@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def frame(values: Sequence[bytes | None], first: int = 0, **given: Any) -> Frame
 def cut(items: Sequence[Any], cuts: Iterable[int]) -> Iterator[tuple[int, Sequence[Any]]]:
     """The items in pieces that begin at these places (and at 0): each piece's place, and the piece; no empty ones."""
     places = sorted({0, len(items), *(place for place in cuts if place < len(items))})
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         yield start, items[start:end]
 
 

@@ -1,0 +1,194 @@
+"""The fold of a partition: no split of its events, and no second sending of them, changes what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runwatch.processors.partition import FoldRules, PartitionFold
+from runwatch.processors.windows import WindowRules
+from runwatch.schemas.anomalies import Anomaly
+
+from .model import Latest, expected_parts
+from .plans import Logged, logs
+from .support import T0, columns, cut, event, offsets
+
+RULES = FoldRules(windows=WindowRules(buffer_events=9))
+STRETCH_MS = RULES.windows.stretch_ms
+
+
+class Folding:
+    """A fold, and what is kept of what it says."""
+
+    def __init__(self, rules: FoldRules = RULES) -> None:
+        self.fold = PartitionFold(5, rules)
+        self.anomalies: list[Anomaly] = []
+        self.latest = Latest()
+
+    def add(self, events: list[dict[str, Any]], first: int = 0, log_ms: int = T0) -> None:
+        out = self.fold.add(columns(events), offsets(first, len(events)), log_ms)
+        self.anomalies += out.anomalies
+        self.latest.take(out.parts)
+
+    def finish(self, log_ms: int = T0 + 10**9) -> Folding:
+        self.latest.take(self.fold.tally.parts(log_ms, log_ms))
+        return self
+
+
+def folded(log: list[Logged], cuts: set[int]) -> Folding:
+    """The log folded in frames cut at these places, and at stretches of log time."""
+    ends = {at for at in range(1, len(log)) if log[at][0] // STRETCH_MS != log[at - 1][0] // STRETCH_MS}
+    folding = Folding()
+    for start, piece in cut(log, cuts | ends):
+        folding.add([one for _, one in piece], start, piece[-1][0])
+    return folding.finish()
+
+
+@settings(max_examples=40)
+@given(logs(), st.sets(st.integers(0, 70), max_size=15))
+def test_any_split_gives_the_same_anomalies_and_parts(log: list[Logged], cuts: set[int]) -> None:
+    expected = folded(log, set(range(len(log))))
+    found = folded(log, cuts)
+    assert expected.anomalies == found.anomalies
+    assert expected.latest.contents == found.latest.contents
+
+
+@settings(max_examples=30)
+@given(logs(pause_ms=1000), st.sets(st.integers(0, 140), max_size=15))
+def test_a_log_that_is_sent_twice_changes_nothing(log: list[Logged], cuts: set[int]) -> None:
+    once = folded(log, cuts)
+    again = [(log[-1][0], one) for _, one in log]
+    twice = folded(log + again, cuts)
+    assert once.anomalies == twice.anomalies
+    assert once.latest.contents == twice.latest.contents
+    assert len(log) + once.fold.counts.repeats == twice.fold.counts.repeats
+
+
+@settings(max_examples=30)
+@given(logs(pause_ms=1000))
+def test_parts_hold_each_event_once(log: list[Logged]) -> None:
+    seen: set[tuple[str, int]] = set()
+    first: list[Logged] = []
+    for log_ms, one in log:
+        if (one["run_id"], one["seq"]) not in seen:
+            seen.add((one["run_id"], one["seq"]))
+            first.append((log_ms, one))
+    assert expected_parts(first, 60_000, STRETCH_MS) == folded(log, {7}).latest.contents
+
+
+def repeated(count: int, **given: Any) -> list[dict[str, Any]]:
+    return [event(seq=seq, args_sha="same", result_sha="same", step_id=f"s{seq}", **given) for seq in range(count)]
+
+
+def test_an_anomaly_says_what_it_is_about() -> None:
+    folding = Folding()
+    folding.add(repeated(5, agent_version="1.2", model="m", tool="http.get"), first=40)
+    (found,) = folding.anomalies
+    assert ("loop.repeat", "open", "critical") == (found.rule, found.state, found.severity)
+    assert ("a", "1.2", "m", "r", "s3", "http.get") == (
+        found.agent,
+        found.agent_version,
+        found.model,
+        found.run_id,
+        found.step_id,
+        found.tool,
+    )
+    assert (T0 + 3000, T0, (0, 1, 2, 3)) == (found.ts_ms, found.onset_ms, found.seqs)
+    assert (4.0, 1, 5, 43) == (found.value, found.period, found.source_partition, found.source_offset)
+    assert (
+        "http.get was called 4 times in a row with the same arguments and the same result (steps 0 to 3)."
+        == found.message
+    )
+
+
+def test_the_same_loop_has_the_same_id_and_other_loops_others() -> None:
+    ids = []
+    for run in ("r", "r", "s"):
+        folding = Folding()
+        folding.add([one | {"run_id": run} for one in repeated(4)])
+        ids.append(folding.anomalies[0].anomaly_id)
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_calls_without_hashed_arguments_are_no_loop() -> None:
+    folding = Folding()
+    folding.add([one | {"args_sha": None} for one in repeated(10)])
+    assert [] == folding.anomalies
+
+
+def test_a_resent_call_is_no_repeat() -> None:
+    folding = Folding()
+    folding.add(repeated(3))
+    folding.add(repeated(3), first=3)
+    assert [] == folding.anomalies
+    assert (6, 3) == (folding.fold.counts.events, folding.fold.counts.repeats)
+
+
+@pytest.mark.parametrize("cuts", [set(), {4}, {3, 4, 5}])
+def test_a_run_that_goes_on_after_its_stop_begins_anew(cuts: set[int]) -> None:
+    calls = [event(seq=seq, args_sha="same", result_sha="same") for seq in (0, 1, 2, 4)]
+    log = [(T0, one) for one in [*calls[:3], event(seq=3, kind="stop"), calls[3]]]
+    assert [] == folded(log, cuts).anomalies
+
+
+def test_an_event_that_the_stop_overtook_counts() -> None:
+    for cuts in (set(), {2}):
+        log = [(T0, one) for one in (event(seq=0), event(seq=2, kind="stop"), event(seq=1))]
+        found = folded(log, cuts)
+        assert 0 == found.fold.counts.repeats
+        assert [3] == [part["events"] for part in found.latest.parts.values() if part["tool"] is None]
+
+
+def test_an_idle_run_is_forgotten_by_log_time() -> None:
+    folding = Folding(replace(RULES, idle_run_ms=120_000))
+    folding.add(repeated(3))
+    folding.add([event("other")], 3, T0 + 119_000)
+    assert 2 == len(folding.fold.runs)
+    folding.add([event("other", 1)], 4, T0 + 240_000)
+    assert 1 == len(folding.fold.runs)
+
+
+def test_the_parts_of_a_stretch_come_with_the_first_event_of_the_next() -> None:
+    folding = Folding()
+    folding.add([event()])
+    assert {} == folding.latest.parts
+    folding.add([event("other")], 1, T0 + STRETCH_MS)
+    assert [T0, T0] == [part["slot_ms"] for part in folding.latest.parts.values()]
+
+
+def test_a_broker_whose_clock_is_behind_reopens_no_stretch() -> None:
+    folding = Folding()
+    folding.add([event(seq=0)], 0, T0)
+    folding.add([event(seq=1)], 1, T0 + STRETCH_MS)
+    folding.add([event(seq=2)], 2, T0 + STRETCH_MS - 1)
+    folding.finish()
+    parts = {part["slot_ms"]: part["events"] for part in folding.latest.parts.values() if part["tool"] is None}
+    assert {T0: 1, T0 + STRETCH_MS: 2} == parts
+
+
+def test_no_events_no_change() -> None:
+    folding = Folding()
+    folding.add([], 0, T0)
+    assert ([], {}, 0) == (folding.anomalies, folding.finish().latest.parts, folding.fold.counts.events)
+
+
+def test_numbers_of_any_size_stop_nothing() -> None:
+    most = 2**63 - 1
+    folding = Folding()
+    odd = [
+        event(seq=most, ts_ms=0, duration_ms=most),
+        event("u", seq=-5, ts_ms=253_402_300_799_999, duration_ms=-most),
+        event(kind="stop", seq=most - 1, ts_ms=1, tool_calls=most, cost_usd=1.7e308, outcome=float("nan")),
+        event("s", 0, "model_result", input_tokens=most, output_tokens=most, cost_usd=float("inf")),
+    ]
+    folding.add(odd)
+    folding.add([one | {"run_id": "q"} for one in repeated(4)], 4)
+    folding.finish()
+    assert ["loop.repeat"] == [one.rule for one in folding.anomalies]
+    own = [part for part in folding.latest.parts.values() if part["tool"] is None]
+    assert {0: 2, T0: 5, 253_402_300_740_000: 1} == {part["window_start_ms"]: part["events"] for part in own}
+    assert 8 == folding.fold.counts.events
