@@ -1,0 +1,131 @@
+"""Parts of all partitions come together: any order, any repetition, each window once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runwatch.processors.merge import Merger, MergeRules, Window
+from runwatch.processors.windows import METRICS, SUMS
+
+from .support import T0
+
+MINUTE = 60_000
+
+
+def part(minute: int = 0, partition: int = 0, version: int = 1, count: int = 1, **given: Any) -> dict[str, Any]:
+    """A window part that counts `count` of everything, of a partition whose watermark is at the window's start."""
+    start = T0 + minute * MINUTE
+    record: dict[str, Any] = dict.fromkeys(SUMS, count)
+    record |= {f"{name}_keys": [5, 7] for name in METRICS} | {f"{name}_counts": [count, 1] for name in METRICS}
+    record |= {"window_start_ms": start, "window_ms": MINUTE, "agent": "a", "agent_version": None, "model": None}
+    record |= {"tool": None, "source_partition": partition, "slot_ms": T0, "version": version, "watermark_ms": start}
+    return record | {"stop_reasons": ["success"], "stop_reason_counts": [count]} | given
+
+
+def merger(*parts: dict[str, Any], log_ms: int = T0, **rules: Any) -> Merger:
+    one = Merger(MergeRules(**rules))
+    for each in parts:
+        one.add(each, log_ms)
+    return one
+
+
+def starts(found: list[tuple[str, Window]]) -> list[int]:
+    return [(window.start_ms - T0) // MINUTE for _, window in found]
+
+
+def test_parts_add_up() -> None:
+    one = merger(part(count=2), part(partition=1, count=3), part(partition=2, count=4, stop_reasons=["killed"]))
+    ((agent, window),) = one.ready(T0 + 10**6)
+    assert ("a", T0, T0 + MINUTE) == (agent, window.start_ms, window.end_ms)
+    assert dict.fromkeys(SUMS, 9) == window.sums
+    assert {name: {5: 9, 7: 3} for name in METRICS} == window.sketches
+    assert {"success": 5, "killed": 4} == window.stop_reasons
+
+
+def test_versions_models_and_stretches_are_parts_of_their_own() -> None:
+    one = merger(part(), part(agent_version="2"), part(model="m"), part(slot_ms=T0 + 300_000))
+    ((_, window),) = one.ready(T0 + 10**6)
+    assert 4 == window.sums["events"]
+
+
+def test_the_highest_version_stands_whatever_comes_last() -> None:
+    one = merger(part(version=2, count=20), part(version=3, count=30), part(version=1, count=10))
+    ((_, window),) = one.ready(T0 + 10**6)
+    assert 30 == window.sums["events"]
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(1, 3)), min_size=1, max_size=20, unique=True),
+    st.randoms(),
+)
+def test_any_order_and_repetition_gives_the_same_windows(plan: list[tuple[int, int, int]], random: Any) -> None:
+    # A version's content is its own: 10 times the version.
+    parts = [part(minute, source, version, count=10 * version) for minute, source, version in plan]
+    expected = merger(*parts).ready(T0 + 10**6)
+    shuffled = parts + random.choices(parts, k=5)
+    random.shuffle(shuffled)
+    assert expected == merger(*shuffled).ready(T0 + 10**6)
+    latest = {(minute, source): version for minute, source, version in sorted(plan)}
+    totals: dict[int, int] = {}
+    for (minute, _), version in latest.items():
+        totals[minute] = totals.get(minute, 0) + 10 * version
+    assert sorted(totals.items()) == [
+        (minute, window.sums["events"]) for minute, (_, window) in zip(starts(expected), expected, strict=True)
+    ]
+
+
+def test_a_window_waits_for_each_partition_that_still_speaks() -> None:
+    one = merger(part(), part(partition=1))
+    one.add(part(2, watermark_ms=T0 + 70_000), T0 + 1000)
+    assert [] == one.ready(T0 + 1000)
+    one.add(part(1, 1, watermark_ms=T0 + 69_999), T0 + 2000)
+    assert [] == one.ready(T0 + 2000)
+    one.add(part(1, 1, 2, watermark_ms=T0 + 70_000), T0 + 3000)
+    assert [0] == starts(one.ready(T0 + 3000))
+    assert [] == one.ready(T0 + 3000)
+
+
+def test_a_quiet_partition_is_not_waited_for() -> None:
+    one = merger(part(partition=1))
+    one.add(part(2, watermark_ms=T0 + 200_000), T0 + 4000)
+    assert [] == one.ready(T0 + 5000)
+    assert [0, 2] == starts(one.ready(T0 + 5001))
+
+
+def test_agents_are_waited_for_apart() -> None:
+    one = merger(part(agent="slow"), part(agent="fast"), part(1, agent="fast", watermark_ms=T0 + 70_000))
+    assert [("fast", T0)] == [(agent, window.start_ms) for agent, window in one.ready(T0)]
+
+
+def test_windows_are_handed_out_in_order_and_what_is_late_is_counted() -> None:
+    one = merger(part(3), part(1), part(2))
+    assert [1, 2, 3] == starts(one.ready(T0 + 10**6))
+    one.add(part(2, version=9), T0 + 10**6)
+    one.add(part(0), T0 + 10**6)
+    assert 2 == one.late
+    assert [] == one.ready(T0 + 10**7)
+    one.add(part(4), T0 + 10**6)
+    assert [4] == starts(one.ready(T0 + 10**7))
+
+
+def test_an_agent_has_so_many_windows_waiting_and_no_more() -> None:
+    one = merger(*(part(minute, watermark_ms=T0) for minute in range(10)), most_windows=4)
+    assert [0, 1, 2, 3, 4, 5] == starts(one.ready(T0))
+
+
+def test_a_wrong_clock_makes_nothing_late() -> None:
+    day = 1440
+    one = merger(part(), part(10_000 * day, partition=1, watermark_ms=0))
+    assert [0] == starts(one.ready(T0 + 10**6))
+    one.add(part(1), T0 + 10**6)
+    assert [1] == starts(one.ready(T0 + 2 * 10**6))
+    assert 0 == one.late
+
+
+def test_a_partition_whose_events_tell_no_time_is_not_waited_for() -> None:
+    one = merger(part(), part(2, watermark_ms=T0 + 70_000), part(partition=1, watermark_ms=0))
+    assert [0] == starts(one.ready(T0))
