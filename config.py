@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     clickhouse_password: SecretStr = Field(default=SecretStr(""), description="That user's password.")
     database: str = Field(default="runwatch", description="ClickHouse's database.")
     registry: str | None = Field(
-        default=None, description="Schema registry's address; without one ids are fingerprints"
+        default=None, description="Schema registry's address; without one, ids are fingerprints."
     )
     prefix: str = Field(default="", description="Put before every topic's name, so that fleets can share a cluster.")
     partitions: int = Field(default=4, ge=1, description="Partitions of a spread topic when runwatch makes it.")
