@@ -29,7 +29,7 @@ def cell(value: Any) -> str:
         return ""
     if isinstance(value, datetime):
         zone = "" if value.tzinfo in (None, UTC) else value.strftime("%z")
-        return value.isoformat(" ", "milliseconds" if value.microsecond else "seconds").split("+")[0] + zone
+        return value.replace(tzinfo=None).isoformat(" ", "milliseconds" if value.microsecond else "seconds") + zone
     if isinstance(value, float):
         return f"{value:.6g}" if abs(value) < 1e6 else f"{value:.0f}"
     if isinstance(value, list | tuple | dict):

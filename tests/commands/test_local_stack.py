@@ -1,0 +1,151 @@
+"""`up`, `down`, `status` and `logs` where no stack is up, or something stands in its way."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runwatch.stack.home import Home
+from runwatch.stack.lifecycle import ServiceStatus, StackStatus
+
+Cli = Callable[..., Any]
+
+
+def service(name: str, **given: Any) -> ServiceStatus:
+    told: dict[str, Any] = {
+        "name": name, "state": "running", "pid": 4321, "uptime_s": 75.4, "restarts": 0, "rss_mb": 100.4,
+        "endpoint": "", "ready": None, "exit_code": None, "log": f"logs/{name}.log",
+    }  # fmt: skip
+    return ServiceStatus(**{**told, **given})
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Says what `status` finds."""
+
+    def tell(services: Sequence[ServiceStatus], up: bool = True, ready: bool = True) -> None:
+        now = StackStatus("/home", up, ready, services)
+        monkeypatch.setattr("runwatch.stack.lifecycle.status", lambda _: now)
+
+    return tell
+
+
+def test_a_second_up(cli: Cli, home: Path) -> None:
+    there = Home(home / ".runwatch")
+    there.prepare()
+    with there.held():
+        for arguments in (("up",), ("up", "--detach")):
+            done = cli(*arguments)
+            assert (3, "", 1) == (done.code, done.out, len(done.err.splitlines()))
+            assert f"already up in {there.path}" in done.err
+            assert "'runwatch down'" in done.err
+
+
+@pytest.mark.parametrize("name", ["kafka", "clickhouse", "registry"])
+def test_a_port_that_is_taken(name: str, cli: Cli, home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        done = cli("up", "--detach", f"--{name}-port", str(port))
+    assert (3, "", 1) == (done.code, done.out, len(done.err.splitlines()))
+    assert done.err.startswith(f"Port {port}, asked for {name}, is taken")
+    assert 3 == cli("status").code
+
+
+def test_a_folder_that_cannot_be_used(cli: Cli, home: Path) -> None:
+    (home / "file").write_text("")
+    done = cli("up", RUNWATCH_HOME=str(home / "file"))
+    assert (3, "", 1) == (done.code, done.out, len(done.err.splitlines()))
+    assert "set RUNWATCH_HOME to another" in done.err
+
+
+def test_a_full_disk(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runwatch.stack.home.shutil.disk_usage", lambda _: type("Usage", (), {"free": 5 << 20}))
+    done = cli("up")
+    assert (3, "", 1) == (done.code, done.out, len(done.err.splitlines()))
+    assert done.err.startswith("Only 5 MB are free on the disk of ")
+
+
+def test_down_without_a_stack(cli: Cli, home: Path) -> None:
+    expected = f"No local stack is up in {home / '.runwatch'}.\n"
+    assert (0, "", expected) == tuple(vars(cli("down")).values())
+
+
+@pytest.mark.parametrize(("form", "out"), [("table", ""), ("json", "[]\n"), ("jsonl", "")])
+def test_status_without_a_stack(form: str, out: str, cli: Cli, home: Path) -> None:
+    done = cli("status", "-f", form)
+    assert (3, out) == (done.code, done.out)
+    expected = f"No local stack is up in {home / '.runwatch'}: `runwatch up` starts one.\n"
+    assert (expected if form == "table" else "") == done.err
+
+
+def test_status_for_people(cli: Cli, found: Any) -> None:
+    found([service("kafka", endpoint="127.0.0.1:9092", ready=True, uptime_s=9000.0), service("sink", restarts=2)])
+    done = cli("status")
+    assert (0, "") == (done.code, done.err)
+    assert (
+        """\
+service  state     pid  uptime  restarts  memory  endpoint
+kafka    running  4321  2.5 h          0  100 MB  127.0.0.1:9092
+sink     running  4321  75 s           2  100 MB
+201 MB in all.
+"""
+        == done.out
+    )
+
+
+def test_status_for_scripts(cli: Cli, found: Any) -> None:
+    services = [service("kafka", ready=True), service("sink")]
+    found(services)
+    assert [vars(one) for one in services] == json.loads(cli("status", "--format", "json").out)
+    assert [vars(one) for one in services] == list(map(json.loads, cli("status", "-f", "jsonl").out.splitlines()))
+    assert (
+        "name,state,pid,uptime_s,restarts,rss_mb,endpoint,ready,exit_code,log"
+        == (cli("status", "-f", "csv").out.splitlines()[0])
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (service("sink", state="waiting", pid=None, uptime_s=None, rss_mb=None, exit_code=-9), "waiting"),
+        (service("kafka", ready=False), "no answer"),
+    ],
+    ids=str,
+)
+def test_status_with_trouble_is_1(one: ServiceStatus, said: str, cli: Cli, found: Any) -> None:
+    found([service("registry"), one])
+    done = cli("status")
+    assert 1 == done.code
+    assert said in done.out.splitlines()[2]
+
+
+def test_status_while_it_starts(cli: Cli, found: Any) -> None:
+    found([], up=True, ready=False)
+    assert (1, "", "The local stack in /home is only just starting.\n") == tuple(vars(cli("status")).values())
+
+
+@pytest.mark.parametrize("arguments", [(), ("kafka",), ("kafka", "--follow")], ids=str)
+def test_logs_before_there_are_any(arguments: tuple[str, ...], cli: Cli, home: Path) -> None:
+    expected = f"No logs in {home / '.runwatch'} yet: `runwatch up` starts the stack.\n"
+    assert (3, "", expected) == tuple(vars(cli("logs", *arguments)).values())
+
+
+def test_logs(cli: Cli, home: Path, nasty: str) -> None:
+    there = Home(home / ".runwatch")
+    there.prepare()
+    there.log("kafka").write_text("one\n\tat two\n")
+    there.log("sink").write_text(nasty.replace("\r", "") + "\n")
+    assert (0, "    at two\n", "") == tuple(vars(cli("logs", "kafka", "-n", "1")).values())
+    both = cli("logs").out
+    assert "kafka ─" in both and "sink ─" in both
+    assert "[red]\\x1b[31m<b>\\x07[/red]\n" in both
+    assert (2, "", "There is no log of 'nosuch'; there are kafka, sink.\n") == tuple(
+        vars(cli("logs", "nosuch")).values()
+    )
+    assert 2 == cli("logs", "../logs/sink").code
+    assert (2, "", "To follow, name one of kafka, sink.\n") == tuple(vars(cli("logs", "--follow")).values())
