@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 from rich.text import Text
 
 GAP = 2
@@ -105,7 +105,7 @@ def _grid(
 
 def _lines(row: Mapping[str, str], widths: Mapping[str, int], numbers: set[str]) -> list[str]:
     """One row, over as many lines as its folded cells need."""
-    parts = {name: chop_cells(row[name], size) or [""] for name, size in widths.items()}
+    parts = {name: _fold(row[name], size) for name, size in widths.items()}
     lines = []
     for number in range(max(map(len, parts.values()))):
         line = []
@@ -115,6 +115,20 @@ def _lines(row: Mapping[str, str], widths: Mapping[str, int], numbers: set[str])
             line.append(pad + text if name in numbers else text + pad)
         lines.append((" " * GAP).join(line).rstrip())
     return lines
+
+
+def _fold(text: str, size: int) -> list[str]:
+    """The text in pieces of at most `size` cells, one at least."""
+    pieces = [""]
+    used = 0
+    for letter in text:
+        wide = cell_len(letter)
+        if used + wide > size and pieces[-1]:
+            pieces.append("")
+            used = 0
+        pieces[-1] += letter
+        used += wide
+    return pieces
 
 
 def _fields(cells: Sequence[Cells], columns: Sequence[str]) -> list[Text]:
