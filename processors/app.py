@@ -52,6 +52,10 @@ def build_app(settings: Settings, rules: Rules) -> FrameApp:
         # A frame is what one fetch of a partition brings, at the most.
         consumer_max_fetch_size=2**20,
         broker_commit_interval=1.0,
+        # A worker that was killed is missed after so long, and the next one waits until then: Faust's own is a
+        # minute. Heartbeats come from the consumer's own thread, so that a long frame costs no membership.
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=3.0,
         # Frames, not messages: each is up to the fetch size.
         stream_buffer_maxsize=4,
         stream_wait_empty=True,
