@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -33,6 +34,15 @@ def test_topics_are_made_once_under_a_prefix_of_the_tests_own(stack: Any) -> Non
     assert its.prefix != stack.unique().prefix
 
 
+def partitions_of(admin: AdminClient, name: str) -> int:
+    """How many partitions a topic has, as soon as the broker tells of any."""
+    deadline = time.monotonic() + 10
+    while True:
+        found = admin.list_topics(name, timeout=10).topics[name].partitions
+        if found or time.monotonic() > deadline:
+            return len(found)
+
+
 @pytest.mark.stack
 def test_topics_have_the_partitions_and_settings_asked_for(stack: Any) -> None:
     its = stack.unique(partitions=3)
@@ -40,8 +50,7 @@ def test_topics_have_the_partitions_and_settings_asked_for(stack: Any) -> None:
     admin = AdminClient({"bootstrap.servers": stack.kafka})
     for topic in topics.ALL:
         name = topic.full_name(its.prefix)
-        found = admin.list_topics(name, timeout=10).topics[name]
-        assert (3 if topic.spread else 1) == len(found.partitions)
+        assert (3 if topic.spread else 1) == partitions_of(admin, name)
         resource = ConfigResource(ConfigResource.Type.TOPIC, name)
         config = admin.describe_configs([resource])[resource].result(timeout=10)
         assert topic.config == {key: config[key].value for key in topic.config}

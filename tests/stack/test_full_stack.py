@@ -133,7 +133,13 @@ def test_three_brokers_from_the_same_jars(tmp_path: Path, until: Any) -> None:
         admin = AdminClient({"bootstrap.servers": nodes[0].bootstrap, "log_level": 0})
         until(lambda: len(admin.list_topics(timeout=5).brokers) == 3, "all brokers know each other")
         admin.create_topics([NewTopic("x", num_partitions=1, replication_factor=3)])["x"].result(20)
-        until(lambda: len(admin.list_topics("x", timeout=5).topics["x"].partitions[0].isrs) == 3, "three copies")
+
+        def copies() -> int:
+            # A topic's name may be known before its partitions are.
+            partition = admin.list_topics("x", timeout=5).topics["x"].partitions.get(0)
+            return len(partition.isrs) if partition else 0
+
+        until(lambda: copies() == 3, "three copies")
     finally:
         for broker in brokers:
             broker.terminate()
