@@ -82,6 +82,8 @@ class _Wiring:
         self.emitter: Emitter | None = None
         # Frames whose output is under way, oldest first: acked in order, once it has arrived.
         self._unacked: dict[str, deque[tuple[Any, asyncio.Future[Any]]]] = {events: deque(), windows: deque()}
+        # Window parts that a tick sent and that are under way.
+        self._ticking: set[asyncio.Future[None]] = set()
         self._turn = 0
 
         app.agent(app.topic(events, schema=FrameSchema()), name="events")(self.on_events)
@@ -131,7 +133,11 @@ class _Wiring:
     def _events(self, frame: Frame) -> asyncio.Future[Any]:
         out = self.event_watch.take(frame)
         said = self._say(out.anomalies)
-        return asyncio.gather(said, self._send_parts(out.parts)) if out.parts else said
+        if not out.parts and not self._ticking:
+            return said
+        # The frame may be the first of a stretch, and once it is committed the one before is told no more: what a
+        # tick sent of that must have arrived too.
+        return asyncio.gather(said, self._send_parts(out.parts), *self._ticking)
 
     def _windows(self, frame: Frame) -> asyncio.Future[Any]:
         return self._say(self.window_watch.take(frame))
@@ -172,7 +178,10 @@ class _Wiring:
         ours = self.event_watch.partitions
         if ours:
             self._turn = (self._turn + 1) % len(ours)
-            await self._send_parts(self.event_watch.parts(ours[self._turn], _now_ms()))
+            sent = self._send_parts(self.event_watch.parts(ours[self._turn], _now_ms()))
+            self._ticking.add(sent)
+            sent.add_done_callback(self._ticking.discard)
+            await asyncio.shield(sent)  # frames wait for it, and are not to be cancelled with the timer
         await self._say(self.window_watch.quiet(_now_ms()))
 
     async def on_report(self) -> None:

@@ -108,7 +108,11 @@ class FrameConsumer(driver.Consumer):  # type: ignore[misc]
             return
         if not self.flow_active:
             # A rebalance began while the fetch was under way. As in Faust: forget the batch and go back.
-            await self.perform_seek()
+            try:
+                await self.perform_seek()
+            except Exception as error:
+                # The partitions may be gone by now, and after the rebalance each is sought again anyway.
+                self.log.warning("Seeking during a rebalance: %r", error)
             return
         generation = self.app.consumer_generation_id
         for tp, batch in records.items():

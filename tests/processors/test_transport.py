@@ -181,9 +181,16 @@ def test_a_fetch_that_a_rebalance_overtook_is_forgotten_and_sought_again() -> No
 
         consumer.perform_seek = perform_seek
         consumer.flow_active = False
-        feed(consumer, {TOPIC: records(7)})
+        feed(consumer, {TOPIC: records(7)}, {TOPIC: records(7)})
         assert [] == await got(consumer)
         assert [True] == sought
+
+        async def refused() -> None:
+            raise RuntimeError("no longer assigned")
+
+        # The rebalance itself seeks again.
+        consumer.perform_seek = refused
+        assert [] == await got(consumer)
 
     in_loop(get)
 
