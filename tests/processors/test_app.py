@@ -1,0 +1,175 @@
+"""The wiring: a frame is acked once what it said has arrived, in order, and never when something went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from runwatch.config import Settings
+from runwatch.processors.app import _Wiring, build_app
+from runwatch.processors.emit import EmitError
+from runwatch.processors.frames import Frame
+from runwatch.processors.rules import Rules
+
+from .support import T0, event, frame, message
+from .test_watch import own
+
+EVENTS, WINDOWS = "t-agent.events", "t-agent.windows"
+
+
+class FakeEmitter:
+    """Takes messages; the test says when they have arrived."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, int, asyncio.Future[None]]] = []
+
+    def send(self, topic: str, messages: Iterable[tuple[bytes, bytes]]) -> asyncio.Future[None]:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if count := len(list(messages)):
+            self.sent.append((topic, count, done))
+        else:
+            done.set_result(None)
+        return done
+
+    def arrive(self) -> None:
+        for _, _, done in self.sent:
+            if not done.done():
+                done.set_result(None)
+
+
+class FakeEvent:
+    """A frame as Faust hands it to an agent."""
+
+    def __init__(self, value: Frame) -> None:
+        self.value = value
+        self.message = SimpleNamespace(topic=value.topic)
+        self.acked = False
+
+    def ack(self) -> None:
+        self.acked = True
+
+
+def wired(test: Callable[[_Wiring, FakeEmitter, list[Any]], Awaitable[None]]) -> None:
+    """Runs a test with the wiring, a fake way out, and the list of what crashed the worker."""
+
+    async def run() -> None:
+        settings = Settings(kafka="127.0.0.1:1", prefix="t-", registry=None)
+        wiring = _Wiring(build_app(settings, Rules()), settings, Rules(), EVENTS, WINDOWS)
+        emitter, crashes = FakeEmitter(), list[Any]()
+
+        async def crash(error: BaseException) -> None:
+            crashes.append(error)
+
+        wiring.emitter = emitter  # type: ignore[assignment]
+        wiring.app.crash = crash
+        await test(wiring, emitter, crashes)
+
+    asyncio.run(run())
+
+
+def looping(first: int = 0, count: int = 4, **given: Any) -> FakeEvent:
+    calls = [message(event(seq=seq, args_sha="same", result_sha="same")) for seq in range(first, first + count)]
+    return FakeEvent(frame(calls, first, topic=EVENTS, **given))
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_a_frame_is_acked_once_what_it_said_has_arrived() -> None:
+    async def test(wiring: _Wiring, emitter: FakeEmitter, _crashes: list[Any]) -> None:
+        one, two = looping(), looping(4, 1)
+        await wiring._guarded(one, wiring._events)
+        await wiring._guarded(two, wiring._events)
+        await settled()
+        assert [("t-agent.anomalies", 1)] == [(topic, count) for topic, count, _ in emitter.sent]
+        # The second has nothing to say, but its turn is after the first's.
+        assert (False, False) == (one.acked, two.acked)
+        emitter.arrive()
+        await settled()
+        assert (True, True) == (one.acked, two.acked)
+
+    wired(test)
+
+
+def test_what_did_not_arrive_stops_the_worker_before_the_ack() -> None:
+    async def test(wiring: _Wiring, emitter: FakeEmitter, crashes: list[Any]) -> None:
+        one = looping()
+        await wiring._guarded(one, wiring._events)
+        emitter.sent[0][2].set_exception(EmitError("away"))
+        await settled()
+        assert ["away"] == [str(error) for error in crashes]
+        assert not one.acked
+
+    wired(test)
+
+
+def test_what_cannot_be_worked_on_stops_the_worker_before_the_ack() -> None:
+    async def test(wiring: _Wiring, _emitter: FakeEmitter, crashes: list[Any]) -> None:
+        def fails(_frame: Frame) -> Any:
+            raise RuntimeError("unforeseen")
+
+        one = looping()
+        with pytest.raises(RuntimeError, match="unforeseen"):
+            await wiring._guarded(one, fails)
+        assert ["unforeseen"] == [str(error) for error in crashes]
+        assert not one.acked
+
+    wired(test)
+
+
+def test_the_first_frame_of_a_stretch_waits_for_what_was_told_of_the_last() -> None:
+    async def test(wiring: _Wiring, emitter: FakeEmitter, _crashes: list[Any]) -> None:
+        begun = FakeEvent(frame([message(event("s", 0, "run_start"))], topic=EVENTS))
+        await wiring._guarded(begun, wiring._events)
+        tick = asyncio.ensure_future(wiring.on_tick())
+        await settled()
+        assert [WINDOWS] == [topic for topic, _, _ in emitter.sent]
+        # All of the stretch was sent by the tick, and is under way.
+        first = looping(1, 1, log_ms=T0 + Rules().fold.windows.stretch_ms)
+        await wiring._guarded(first, wiring._events)
+        await settled()
+        assert not first.acked
+        emitter.arrive()
+        await settled()
+        assert first.acked
+        await tick
+
+    wired(test)
+
+
+def test_window_frames_are_acked_too() -> None:
+    async def test(wiring: _Wiring, _emitter: FakeEmitter, _crashes: list[Any]) -> None:
+        one = FakeEvent(frame([own(0)], topic=WINDOWS))
+        await wiring._guarded(one, wiring._windows)
+        assert one.acked
+
+    wired(test)
+
+
+def test_an_assignment_lets_go_of_what_was_unacked_and_of_what_was_taken_away() -> None:
+    async def test(wiring: _Wiring, emitter: FakeEmitter, _crashes: list[Any]) -> None:
+        one = looping()
+        await wiring._guarded(one, wiring._events)
+        await wiring.on_assigned(None, [SimpleNamespace(topic=EVENTS, partition=3)])
+        assert [] == wiring.event_watch.partitions
+        emitter.arrive()
+        await settled()
+        assert not one.acked
+
+    wired(test)
+
+
+def test_the_app_replays_both_topics_and_starts_from_their_beginnings() -> None:
+    async def build() -> Any:
+        return build_app(Settings(kafka="one:1, two:2", prefix="t-"), Rules())
+
+    app = asyncio.run(build())
+    assert {EVENTS: 300_000, WINDOWS: 3_600_000} == {topic: one.stretch_ms for topic, one in app.horizons.items()}
+    assert ("earliest", 10.0) == (app.conf.consumer_auto_offset_reset, app.conf.broker_session_timeout)
+    assert ["kafka://one:1", "kafka://two:2"] == [str(url) for url in app.conf.broker]
