@@ -7,6 +7,7 @@ known. With a registry's URL, ids are that registry's.
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -64,7 +65,9 @@ class ConfluentRegistry:
         # Needs confluent-kafka's extra `schemaregistry`; imported here, so that agents without a
         # registry need not have it.
         try:
-            from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+            # What it imports warns, whatever the filters say, of what its authors will change some day.
+            with warnings.catch_warnings(record=True):
+                from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
         except ImportError as error:
             raise RegistryError(
                 f"A schema registry's client needs the package {error.name}, which is not installed: "
