@@ -57,7 +57,7 @@ def test_the_highest_version_stands_whatever_comes_last() -> None:
     assert 30 == window.sums["events"]
 
 
-@settings(max_examples=60)
+@settings(max_examples=35)
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2), st.integers(1, 3)), min_size=1, max_size=20, unique=True),
     st.randoms(),

@@ -48,7 +48,7 @@ def folded(log: list[Logged], cuts: set[int]) -> Folding:
     return folding.finish()
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(logs(), st.sets(st.integers(0, 70), max_size=15))
 def test_any_split_gives_the_same_anomalies_and_parts(log: list[Logged], cuts: set[int]) -> None:
     expected = folded(log, set(range(len(log))))
@@ -57,7 +57,7 @@ def test_any_split_gives_the_same_anomalies_and_parts(log: list[Logged], cuts: s
     assert expected.latest.contents == found.latest.contents
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(logs(pause_ms=1000), st.sets(st.integers(0, 140), max_size=15))
 def test_a_log_that_is_sent_twice_changes_nothing(log: list[Logged], cuts: set[int]) -> None:
     once = folded(log, cuts)
@@ -68,7 +68,7 @@ def test_a_log_that_is_sent_twice_changes_nothing(log: list[Logged], cuts: set[i
     assert len(log) + once.fold.counts.repeats == twice.fold.counts.repeats
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(logs(pause_ms=1000))
 def test_parts_hold_each_event_once(log: list[Logged]) -> None:
     seen: set[tuple[str, int]] = set()

@@ -42,7 +42,7 @@ places = st.one_of(st.integers(0, 8), st.integers(0, 200), st.sampled_from([63, 
 events = st.lists(st.tuples(st.integers(0, 3), places), min_size=1, max_size=40)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.lists(st.tuples(events, st.sets(st.integers(0, 3), max_size=2)), max_size=6))
 def test_repeats_are_told_as_by_sets_in_any_frames_and_after_the_end(
     frames: list[tuple[list[tuple[int, int]], set[int]]],

@@ -117,7 +117,7 @@ def message_logs(draw: st.DrawFn) -> list[Message]:
 cuts = st.sets(st.integers(0, 90), max_size=12)
 
 
-@settings(max_examples=60)
+@settings(max_examples=35)
 @given(message_logs(), cuts, cuts, cuts, st.data())
 def test_killed_at_any_frame_and_replayed_it_is_as_if_nothing_had_been(
     log: list[Message], before: set[int], after: set[int], ticks: set[int], data: st.DataObject

@@ -70,7 +70,7 @@ def timed(plan: list[tuple[int, dict[str, Any]]]) -> list[tuple[int, dict[str, A
     return out
 
 
-@settings(max_examples=80)
+@settings(max_examples=45)
 @given(steps, st.sets(st.integers(0, 40), max_size=8), st.sets(st.integers(0, 40), max_size=5))
 def test_the_latest_parts_are_the_truth_however_events_are_batched(
     plan: list[tuple[int, dict[str, Any]]], cuts: set[int], ticks: set[int]
