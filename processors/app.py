@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable
+from math import ceil
 from pathlib import Path
 from tempfile import mkdtemp
 from time import time
@@ -27,6 +28,7 @@ from .watch import EventWatch, WindowWatch, stamped
 log = logging.getLogger("runwatch.processors")
 
 REPORT_EVERY_S = 30.0
+TICK_S = 0.5
 
 
 def run_processors(settings: Settings, rules: Rules | None = None) -> None:
@@ -90,7 +92,8 @@ class _Wiring:
         app.agent(app.topic(windows, schema=FrameSchema()), name="windows")(self.on_windows)
         app.on_partitions_assigned.connect(self.on_assigned)
         app.task(on_leader=False)(self.on_start)
-        app.timer(interval=rules.send_every_ms / 1000 / settings.partitions)(self.on_tick)
+        self._send_every_s = rules.send_every_ms / 1000
+        app.timer(interval=TICK_S)(self.on_tick)
         app.timer(interval=REPORT_EVERY_S)(self.on_report)
 
     # -- frames ------------------------------------------------------------------------------------
@@ -152,7 +155,8 @@ class _Wiring:
 
     def _say(self, anomalies: list[Anomaly]) -> asyncio.Future[None]:
         for anomaly in anomalies:
-            log.warning("%s %s: %s", anomaly.state, anomaly.rule, anomaly.message)
+            # Thousands in an hour of a bad day: who wants to read them has `runwatch anomalies`.
+            log.debug("%s %s: %s", anomaly.state, anomaly.rule, anomaly.message)
         return self._out.send(
             self.encode_anomaly.topic,
             (self.encode_anomaly(one.to_record(), one.agent) for one in stamped(anomalies, _now_ms())),
@@ -174,9 +178,10 @@ class _Wiring:
             waiting.clear()
 
     async def on_tick(self) -> None:
-        """Sends one partition's changed parts, each in its turn, and judges what fell silent."""
+        """Sends the changed parts of some partitions, each in its turn, and judges what fell silent."""
         ours = self.event_watch.partitions
-        if ours:
+        # Not all at once: a frame that comes in meanwhile would wait.
+        for _ in range(ceil(len(ours) * TICK_S / self._send_every_s)):
             self._turn = (self._turn + 1) % len(ours)
             sent = self._send_parts(self.event_watch.parts(ours[self._turn], _now_ms()))
             self._ticking.add(sent)

@@ -46,6 +46,8 @@ EVENT_COLUMNS = (
 
 SWEEP_MS = 60_000
 """How often idle runs are looked for, log time."""
+MOST_ENDED = 200_000
+"""Ended runs of one generation, about 30 MB; a busier partition forgets them sooner than an idle run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class FoldRules:
     loops: loops.LoopRules = field(default_factory=loops.LoopRules)
     windows: WindowRules = field(default_factory=WindowRules)
     idle_run_ms: int = 900_000
-    """A run with no event for so long, by log time, is forgotten."""
+    """A run with no event for so long, by log time, is forgotten; what is resent of an ended one is known as long."""
 
 
 @dataclass(slots=True)
@@ -89,6 +91,7 @@ class PartitionFold:
         self.counts = FoldCounts()
         self._log_ms = 0
         self._swept_ms = 0
+        self._aged_ms = 0
         self._stretch_ms = 0
 
     def add(self, columns: pl.DataFrame, offsets: I64, log_ms: int) -> Folded:
@@ -160,10 +163,14 @@ class PartitionFold:
         ]
 
     def _sweep(self, log_ms: int) -> None:
-        """Forgets idle runs, once in a while of log time, so that a replay forgets the same."""
-        if log_ms - self._swept_ms >= SWEEP_MS:
-            self._swept_ms = stretch_start(log_ms, SWEEP_MS)
-            self.runs.forget(log_ms - self.rules.idle_run_ms)
+        """Forgets idle and ended runs, once in a while of log time, so that a replay forgets the same."""
+        if log_ms - self._swept_ms < SWEEP_MS:
+            return
+        self._swept_ms = stretch_start(log_ms, SWEEP_MS)
+        self.runs.forget(log_ms - self.rules.idle_run_ms)
+        if log_ms - self._aged_ms >= self.rules.idle_run_ms or self.runs.ended >= MOST_ENDED:
+            self._aged_ms = log_ms
+            self.runs.age()
 
 
 def _stops(rows: I64, stopped: Mask) -> tuple[list[int], I64]:

@@ -109,7 +109,7 @@ class RunTable:
         return row
 
     def end(self, rows: I64) -> None:
-        """Gives the rows of ended runs free; that they ended is remembered until the second `forget` from now."""
+        """Gives the rows of ended runs free; that they ended is remembered until the second `age` from now."""
         for row in np.unique(rows).tolist():
             key = int(self.run[row])
             if self._rows.pop(key, None) is not None:
@@ -122,17 +122,22 @@ class RunTable:
         self.fired[rows] = 0
 
     def forget(self, idle_before_ms: int) -> int:
-        """Gives the rows of runs free that were last touched before then (log time); returns how many.
-
-        Called now and then; also moves the ended runs a generation on.
-        """
-        self._ended_before, self._ended = self._ended, {}
+        """Gives the rows of runs free that were last touched before then (log time); returns how many."""
         rows = np.fromiter(self._rows.values(), np.int64, len(self._rows))
         idle = rows[self.touched_ms[rows] < idle_before_ms]
         for row in idle.tolist():
             del self._rows[int(self.run[row])]
             self._free.append(row)
         return len(idle)
+
+    def age(self) -> None:
+        """Moves the ended runs a generation on: those of the generation before are forgotten."""
+        self._ended_before, self._ended = self._ended, {}
+
+    @property
+    def ended(self) -> int:
+        """How many ended runs are in the younger generation."""
+        return len(self._ended)
 
     # -- repeats -----------------------------------------------------------------------------------
 

@@ -152,6 +152,18 @@ def test_an_idle_run_is_forgotten_by_log_time() -> None:
     assert 1 == len(folding.fold.runs)
 
 
+def test_what_is_resent_of_an_ended_run_ten_minutes_later_counts_once() -> None:
+    run = [event("r", 0, "run_start"), event("r", 1, "stop", stop_reason="success")]
+    other = [event("s", 0, "run_start")]
+    folding = Folding()
+    folding.add(run, 0, T0)
+    for minute in range(1, 10):
+        folding.add([event(f"s{minute}", 0, "run_start")], 1 + minute, T0 + minute * 60_000)
+    folding.add(run, 20, T0 + 10 * 60_000)
+    folding.add(other, 22, T0 + 10 * 60_000)
+    assert 2 == folding.fold.counts.repeats
+
+
 def test_the_parts_of_a_stretch_come_with_the_first_event_of_the_next() -> None:
     folding = Folding()
     folding.add([event()])

@@ -72,7 +72,7 @@ def test_a_run_that_was_first_met_in_its_middle_takes_what_came_before() -> None
     assert [True, True, False] == fresh(table, [1, 1, 1], [50, 49, 50])
 
 
-def test_an_ended_run_is_remembered_until_the_second_forgetting() -> None:
+def test_an_ended_run_is_remembered_for_two_generations() -> None:
     table = RunTable()
     for forgotten, expected in ((0, False), (1, False), (2, True)):
         run = 10 + forgotten
@@ -80,7 +80,7 @@ def test_an_ended_run_is_remembered_until_the_second_forgetting() -> None:
         end(table, run)
         assert 0 == len(table)
         for _ in range(forgotten):
-            table.forget(0)
+            table.age()
         assert [expected] == fresh(table, [run], [3])
         end(table, run)
 
