@@ -30,11 +30,12 @@ class AnomalyFeed:
     ) -> None:
         """Raises `Fail` where the broker does not answer, or has no such topic.
 
-        `on_trouble` is told, once each time, when the broker goes away while being read.
+        `on_trouble` is told when the broker goes away while being read; again only after something was read.
         """
         topic = settings.topic(ANOMALIES.name)
         self._kafka = settings.kafka
         self._tell = on_trouble
+        self._away = False
         self._registry = open_registry(settings.registry)
         self._reader = load("anomaly")
         self._consumer = Consumer(
@@ -45,6 +46,8 @@ class AnomalyFeed:
                 "enable.auto.commit": False,
                 "fetch.wait.max.ms": 50,
                 "log_level": 0,
+                # Where librdkafka tells that it lost every broker; messages only carry what is wrong with a partition.
+                "error_cb": self._on_error,
             }
         )
         try:
@@ -65,17 +68,11 @@ class AnomalyFeed:
 
     def read(self, stop: Callable[[], bool]) -> Iterator[Anomaly]:
         """Anomalies until `stop` says so."""
-        away = False
         while not stop():
             message = self._consumer.poll(0.1)
-            if message is None:
+            if message is None or message.error():
                 continue
-            if error := message.error():
-                if error.code() == KafkaError._ALL_BROKERS_DOWN and not away:
-                    away = True
-                    self._tell(f"The Kafka broker at {self._kafka} does not answer any more; waiting for it.")
-                continue
-            away = False
+            self._away = False
             try:
                 schema_id, body = split(message.value())
                 record = decode_body(body, self._registry.schema_of(schema_id), self._reader)
@@ -84,6 +81,11 @@ class AnomalyFeed:
             record.update({name: epoch_ms(record[name]) for name in _TIMES if record[name] is not None})
             record["seqs"] = tuple(record["seqs"])
             yield Anomaly(**record)
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and not self._away:
+            self._away = True
+            self._tell(f"The Kafka broker at {self._kafka} does not answer any more; waiting for it.")
 
     def __enter__(self) -> AnomalyFeed:
         return self

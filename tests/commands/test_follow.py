@@ -31,14 +31,20 @@ def anomaly(**given: Any) -> Anomaly:
 
 @dataclass
 class Message:
-    body: bytes = b""
-    fault: int | None = None
+    body: bytes
 
     def value(self) -> bytes:
         return self.body
 
     def error(self) -> KafkaError | None:
-        return KafkaError(self.fault) if self.fault is not None else None
+        return None
+
+
+@dataclass
+class Fault:
+    """What librdkafka tells beside the messages."""
+
+    code: int
 
 
 def message(one: Anomaly) -> Message:
@@ -50,11 +56,16 @@ def message(one: Anomaly) -> Message:
 class FakeConsumer:
     """Kafka's boundary: topics, ends and messages as they are told; no broker where `away`."""
 
-    messages: list[Message | None] = field(default_factory=list)
+    messages: list[Message | Fault | None] = field(default_factory=list)
     topics: dict[str, int] = field(default_factory=lambda: {"agent.anomalies": 2})
     away: bool = False
     assigned: list[tuple[int, int]] = field(default_factory=list)
     closed: bool = False
+    on_error: Callable[[KafkaError], None] = lambda _: None
+
+    def made(self, config: dict[str, Any]) -> FakeConsumer:
+        self.on_error = config["error_cb"]
+        return self
 
     def list_topics(self, topic: str, timeout: float) -> Any:
         if self.away:
@@ -73,7 +84,11 @@ class FakeConsumer:
     def poll(self, _: float) -> Message | None:
         if not self.messages:
             raise KeyboardInterrupt
-        return self.messages.pop(0)
+        found = self.messages.pop(0)
+        if isinstance(found, Fault):
+            self.on_error(KafkaError(found.code))
+            return None
+        return found
 
     def close(self) -> None:
         self.closed = True
@@ -82,7 +97,7 @@ class FakeConsumer:
 @pytest.fixture
 def kafka(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeConsumer]:
     fake = FakeConsumer()
-    monkeypatch.setattr("runwatch.commands.follow.Consumer", lambda _: fake)
+    monkeypatch.setattr("runwatch.commands.follow.Consumer", fake.made)
     yield fake
     assert fake.closed
 
@@ -100,7 +115,7 @@ def test_what_was_sent_is_what_is_read(kafka: FakeConsumer) -> None:
 
 
 def test_a_broker_that_goes_away_is_told_once_each_time(kafka: FakeConsumer) -> None:
-    down, gone = Message(fault=KafkaError._ALL_BROKERS_DOWN), Message(fault=KafkaError._TRANSPORT)
+    down, gone = Fault(KafkaError._ALL_BROKERS_DOWN), Fault(KafkaError._TRANSPORT)
     kafka.messages = [gone, down, gone, down, message(anomaly()), down]
     told: list[str] = []
     with AnomalyFeed(Settings(kafka="here:1"), on_trouble=told.append) as feed:
