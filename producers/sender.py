@@ -131,14 +131,15 @@ class Sender:
             self._retiring = True
             self._ring()
 
-    def close(self, timeout_s: float) -> bool:
+    def close(self, timeout_s: float, *, patient: bool = True) -> bool:
         """Flushes and ends the background thread; what is put later is dropped and counted.
 
-        False where events were left: with the broker away there is no more waiting than `AWAY_S`.
+        False where events were left. Where not `patient`, a broker that is away is waited for no longer than `AWAY_S`.
         """
         if self._closed:
             return True
-        done = self.flush(min(timeout_s, AWAY_S)) or (not self.away() and self.flush(max(0.0, timeout_s - AWAY_S)))
+        first = timeout_s if patient else min(timeout_s, AWAY_S)
+        done = self.flush(first) or (not self.away() and self.flush(timeout_s - first))
         if not done:
             self._notices.tell(
                 "left",
@@ -253,7 +254,7 @@ def close_all(timeout_s: float) -> None:
     """Delivers what all senders hold, in `timeout_s` together; for the end of the process."""
     deadline = time.monotonic() + timeout_s
     for sender in list(_OPEN):
-        sender.close(max(0.0, deadline - time.monotonic()))
+        sender.close(max(0.0, deadline - time.monotonic()), patient=False)
 
 
 def _after_fork() -> None:

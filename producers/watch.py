@@ -137,14 +137,16 @@ class Watch:
         """Waits until all events are delivered; False where `timeout` seconds were too short."""
         return self._sender.flush(timeout)
 
-    def close(self, timeout: float = EXIT_S) -> bool:
+    def close(self, timeout: float | None = None) -> bool:
         """Stops the runs that are left as `cancelled`, delivers all events, and ends the connection.
 
-        False where not all could be delivered in `timeout` seconds.
+        False where not all could be delivered in `timeout` seconds; without one, `EXIT_S`, and less where the
+        broker is known to be away.
         """
         self.stop_runs()
         _WATCHES.discard(self)
-        return self._sender.flush(timeout) if self._first else self._sender.close(timeout)
+        seconds = EXIT_S if timeout is None else timeout
+        return self._sender.flush(seconds) if self._first else self._sender.close(seconds, patient=timeout is not None)
 
     def stop_runs(self) -> None:
         """Stops the runs that are left as `cancelled`."""

@@ -70,6 +70,9 @@ def write_config(folder: Path, node: Node, cluster: Sequence[Node]) -> Path:
         "share.coordinator.state.topic.num.partitions": 1,
         # A lone consumer need not wait for company, and one that is killed is soon replaced.
         "group.initial.rebalance.delay.ms": 0,
+        # A broker that was killed is let in again once its old self is given up: 9 seconds, unless told otherwise.
+        "broker.session.timeout.ms": 3_000,
+        "broker.heartbeat.interval.ms": 500,
         "log.segment.bytes": 256 << 20,
         "log.cleaner.dedupe.buffer.size": 16 << 20,
         "num.network.threads": 2,

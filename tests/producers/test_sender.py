@@ -141,9 +141,27 @@ def test_close_does_not_wait_long_for_what_is_away(make_watch, sink, monkeypatch
     watch = make_watch()
     watch.run("r")
     began = time.monotonic()
-    assert not watch.close(30.0)
+    assert not watch.close()
     assert time.monotonic() - began < 3.0
     assert any("2 events could not be delivered" in record.getMessage() for record in caplog.records)
+
+
+def test_close_waits_as_long_as_it_is_told_to_for_what_is_away(make_watch, sink, monkeypatch):
+    monkeypatch.setattr(sender_module, "AWAY_S", 0.1)
+    sink.room = 0
+    sink.is_away = True
+    watch = make_watch()
+    watch.run("r")
+
+    def come_back():
+        sink.is_away = False
+        sink.room = 1_000
+
+    timer = threading.Timer(0.5, come_back)
+    timer.start()
+    assert watch.close(20.0)
+    timer.join()
+    assert [None, "cancelled"] == [event.stop_reason for event in sink.events]
 
 
 def test_each_kind_of_trouble_is_told_once(watch, caplog):
