@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from ..schemas.errors import RunwatchError
 from .table import visible
 
 FOUND = 1
@@ -16,15 +17,6 @@ FOUND = 1
 MISUSED = 2
 AWAY = 3
 """Something that the command needs is not there."""
-
-# By name, since their modules must not be loaded for a command that does not need them.
-_AWAY = {
-    "StackError",
-    "StoreError",
-    "TopicsError",
-    "RegistryError",
-    "ImportingError",
-}
 
 
 class Fail(Exception):
@@ -72,10 +64,10 @@ def _understood(error: Exception) -> Fail | None:
     if isinstance(error, ModuleNotFoundError):
         extra = _EXTRAS.get((error.name or "").split(".")[0])
         return Fail(f"This command needs {error.name}: pip install 'runwatch[{extra}]'") if extra else None
-    names = {cls.__name__ for cls in type(error).__mro__}
-    if names & _AWAY:
+    if isinstance(error, RunwatchError):
         return Fail(str(error))
-    if "ValidationError" in names and getattr(error, "title", "") == "Settings":
+    # By name, since pydantic must not be loaded for a command that does not need it.
+    if type(error).__name__ == "ValidationError" and getattr(error, "title", "") == "Settings":
         return Fail(_of_settings(error), MISUSED)
     if isinstance(error, OSError) and error.strerror:
         place = f" ({error.filename})" if error.filename else ""

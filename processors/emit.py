@@ -11,6 +11,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from ..schemas.avro import load
+from ..schemas.errors import RunwatchError
 from ..schemas.registry import Registry
 from ..schemas.wire import encode
 
@@ -20,7 +21,7 @@ Delivered = Callable[[KafkaError | None, Message | None], None]
 _TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE, KafkaError.RECORD_LIST_TOO_LARGE)
 
 
-class EmitError(RuntimeError):
+class EmitError(RunwatchError):
     """A message could not be delivered: which topic, and why."""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..schemas import avro
+from ..schemas.errors import RunwatchError
 from ..schemas.registry import Registry, open_registry
 from .encoding import EventEncoder
 from .openai_messages import BASE_MS
@@ -28,7 +29,7 @@ Progress = Callable[[int, int | None], None]
 """Told the bytes read of all files so far, and how many there are, where that is known."""
 
 
-class ImportingError(RuntimeError):
+class ImportingError(RunwatchError):
     """An import that had to end early; the message says why, how far it came, and what to do."""
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from ..schemas.errors import RunwatchError
+
 STDIN = "-"
 CHUNK = 1 << 18
 MAX_PIECE = 16 << 20
@@ -28,7 +30,7 @@ Progress = Callable[[int], None]
 """Told how many bytes more have been read, as they lie on the disk."""
 
 
-class ReadingError(RuntimeError):
+class ReadingError(RunwatchError):
     """A file that cannot be read; the message says which, why, and what to do."""
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import warnings
+from time import monotonic
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from .avro import NAMES, AvroSchema, load, make_schema
+from .errors import RunwatchError
 from .wire import WireError
 
 TOPIC_SCHEMAS = {
@@ -24,9 +26,12 @@ TOPIC_SCHEMAS = {
 
 
 NOT_FOUND = 404
+MOST_UNKNOWN = 10_000
+UNKNOWN_S = 30.0
+"""For how long an id that the registry lacks is not asked for again: it may be registered yet."""
 
 
-class RegistryError(RuntimeError):
+class RegistryError(RunwatchError):
     """The registry cannot be asked, or lacks a schema of ours; the message says what to do."""
 
 
@@ -83,6 +88,8 @@ class ConfluentRegistry:
             ) from error
         self._ids: dict[tuple[str, str], int] = {}
         self._schemas: dict[int, AvroSchema] = {}
+        self._unknown: dict[int, float] = {}
+        """Id that the registry lacks → until when that is believed."""
 
     def id_of(self, schema: AvroSchema, topic: str) -> int:
         """The id of `schema` under the topic's subject. Raises `RegistryError`."""
@@ -106,10 +113,16 @@ class ConfluentRegistry:
         """Raises `WireError` where the registry has no such Avro record, `RegistryError` where it is away."""
         known = self._schemas.get(schema_id)
         if known is None:
+            if self._unknown.get(schema_id, 0.0) > monotonic():
+                raise WireError("schema", f"schema id {schema_id} is not in the registry")
             try:
                 text = self._client.get_schema(schema_id).schema_str
             except Exception as error:
                 if _is_missing(error):
+                    # Garbage has any id, and asking for each over and over would hold up what is good.
+                    if len(self._unknown) >= MOST_UNKNOWN:
+                        self._unknown.clear()
+                    self._unknown[schema_id] = monotonic() + UNKNOWN_S
                     raise WireError("schema", f"schema id {schema_id} is not in the registry") from error
                 # The registry is away: that is no fault of the message.
                 raise self._away(error) from error

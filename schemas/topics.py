@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from .errors import RunwatchError
+
 DAY_MS = 86_400_000
 
 
@@ -40,7 +42,7 @@ DEADLETTER = Topic("deadletter", False, _kept(14))
 ALL = (EVENTS, WINDOWS, ANOMALIES, CONTROL, SNAPSHOTS, DEADLETTER)
 
 
-class TopicsError(RuntimeError):
+class TopicsError(RunwatchError):
     """The topics could not be made; the message says which, why, and what to do."""
 
 

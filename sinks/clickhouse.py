@@ -17,6 +17,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from ..config import Settings
+from ..schemas.errors import RunwatchError
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -41,7 +42,7 @@ for _name in ("clickhouse_connect", "urllib3.connectionpool"):
     logging.getLogger(_name).setLevel(logging.ERROR)
 
 
-class StoreError(RuntimeError):
+class StoreError(RunwatchError):
     """ClickHouse could not do it. `code` is ClickHouse's own number, None where there is none."""
 
     def __init__(self, message: str, code: int | None = None) -> None:

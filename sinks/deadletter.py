@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from ..schemas.avro import AvroSchema, make_schema
 from ..schemas.container import zigzag
+from ..schemas.errors import RunwatchError
 from .batch import Bad, Message
 
 CUT_BYTES = 100_000
@@ -35,7 +36,7 @@ SCHEMA: AvroSchema = make_schema(
 """How a dead letter goes into ClickHouse: its headers and bytes as one record."""
 
 
-class Undelivered(RuntimeError):
+class Undelivered(RunwatchError):
     """Some dead letters did not reach their topic; the message says why."""
 
 
