@@ -209,23 +209,19 @@ def test_what_is_no_address_is_told() -> None:
         open_registry("localhost:8081")
 
 
-def test_an_id_that_is_nobodys_is_asked_for_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = FakeRegistry()
-    server = serve(fake.answer)
+def test_an_id_that_is_nobodys_is_asked_for_once_in_a_while(
+    fake: FakeRegistry, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = [100.0]
     monkeypatch.setattr(registry, "monotonic", lambda: clock[0])
-    try:
-        client = ConfluentRegistry(f"http://127.0.0.1:{server.server_port}")
-        for _ in range(3):
-            with pytest.raises(WireError, match="77 is not in the registry"):
-                client.schema_of(77)
-        assert ["GET /schemas/ids/77"] == fake.requests
-        fake.schemas[77] = EVENT.text
-        clock[0] += registry.UNKNOWN_S + 1
-        assert EVENT.text == client.schema_of(77).text
-    finally:
-        server.shutdown()
-        server.server_close()
+    client = ConfluentRegistry(url)
+    for _ in range(3):
+        with pytest.raises(WireError, match="77 is not in the registry"):
+            client.schema_of(77)
+    assert ["GET /schemas/ids/77"] == fake.requests
+    fake.schemas[77] = EVENT.text
+    clock[0] += registry.UNKNOWN_S + 1
+    assert EVENT.text == client.schema_of(77).text
 
 
 def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
