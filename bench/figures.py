@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import median
+from statistics import median, median_low
 
 Figures = dict[str, float | int]
 """A figure's name ends with its unit: `events_per_s`, `p50_ms`, `peak_rss_mib`."""
@@ -39,7 +39,9 @@ def together(repeats: Iterable[Mapping[str, float]], spread: Iterable[str] = ("e
     out: Figures = {}
     for name in rows[0]:
         values = [row[name] for row in rows]
-        out[name] = rounded(median(values))
+        # A count stays a count.
+        middle = median_low if all(isinstance(value, int) for value in values) else median
+        out[name] = rounded(middle(values))
         if name in wanted and len(rows) > 1:
             out[f"{name}_min"], out[f"{name}_max"] = rounded(min(values)), rounded(max(values))
     return out

@@ -52,6 +52,7 @@ def test_repeats_come_together_as_median_and_spread() -> None:
     rows = [{"events_per_s": 3.0, "n": 1}, {"events_per_s": 1.0, "n": 5}, {"events_per_s": 2.0, "n": 3}]
     assert {"events_per_s": 2, "events_per_s_min": 1, "events_per_s_max": 3, "n": 3} == together(rows)
     assert {"events_per_s": 3.0, "n": 1} == together(rows[:1])
+    assert "1" == str(together([{"n": 1}, {"n": 1}])["n"])  # a count stays a count
 
 
 @pytest.mark.parametrize(
