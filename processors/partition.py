@@ -89,7 +89,8 @@ class PartitionFold:
         self.runs = RunTable()
         self.tally = Tally(partition, rules.windows)
         self.counts = FoldCounts()
-        self._log_ms = 0
+        self.log_ms = 0
+        """Log time up to which events were folded in."""
         self._swept_ms = 0
         self._aged_ms = 0
         self._stretch_ms = 0
@@ -104,7 +105,7 @@ class PartitionFold:
         if not columns.height:
             return out
         # A broker that takes over from another may have a clock that is behind; a stretch that is over stays so.
-        log_ms = self._log_ms = max(log_ms, self._log_ms)
+        log_ms = self.log_ms = max(log_ms, self.log_ms)
         stretch_ms = stretch_start(log_ms, self.rules.windows.stretch_ms)
         if stretch_ms > self._stretch_ms:
             out.parts = self.tally.parts(log_ms, over_ms=stretch_ms)

@@ -43,11 +43,15 @@ class EventWatch:
         self._decoder = FrameDecoder("agent_event", registry, EVENT_COLUMNS)
         self._rules = rules
         self._folds: dict[int, tuple[int, PartitionFold]] = {}
+        # Partitions that were read to their ends; and when parts of each were last sent.
+        self._caught_up: set[int] = set()
+        self._sent_ms: dict[int, int] = {}
         self.counts = Counts()
 
     def take(self, frame: Frame) -> Folded:
         """Folds a frame in. A replayed one says nothing."""
         fold = self._fold(frame)
+        (self._caught_up.discard if frame.behind else self._caught_up.add)(frame.partition)
         decoded = self._decoder.decode(frame)
         at = decoded.columns["_at"].to_numpy()
         before = fold.counts.repeats
@@ -65,10 +69,19 @@ class EventWatch:
         return out
 
     def parts(self, partition: int, now_ms: int) -> list[dict[str, Any]]:
-        """The partition's window parts to send now; none where it is not ours."""
+        """The partition's window parts to send now; none where it is not ours.
+
+        While there is more to read, now is the log's time: to who lags, everybody seems to have fallen silent, and
+        who catches up sends no more parts than who kept up.
+        """
         held = self._folds.get(partition)
         if held is None:
             return []
+        if partition not in self._caught_up:
+            now_ms = held[1].log_ms
+            if now_ms - self._sent_ms.get(partition, 0) < self._rules.send_every_ms:
+                return []
+        self._sent_ms[partition] = now_ms
         sent = held[1].tally.parts(now_ms)
         self.counts.parts += len(sent)
         return sent
