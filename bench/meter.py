@@ -23,6 +23,8 @@ from .figures import Figures
 POLL_S = 0.1
 START_S = 60.0
 """How long a contestant may take to its first commit."""
+LEAST_S = 1.0
+"""A rate is taken over no less."""
 MIB = 1 << 20
 
 
@@ -54,11 +56,11 @@ class Track:
         if not self.samples:
             raise BenchError("nothing was committed: there is no rate to tell")
         steady = [sample for sample in self.samples if sample.done < self.total]
-        # A short bench may be through after a few commits, or with the first: better from the slow end, or
-        # from the process's start, than not at all.
+        # A short bench may be through after a few commits: better from the slow end than not at all.
         used = steady if len(steady) >= 4 else self.samples
-        if len(used) < 2:
-            used = [Sample(self.began, 0, 0.0), *used]
+        if used[-1].at - used[0].at < LEAST_S:
+            # So short a span tells of the pipeline's filling, not of its work: start-up is counted in.
+            used = [Sample(self.began, 0, 0.0), self.samples[-1]]
         first, last = used[0], used[-1]
         events = last.done - first.done
         out: Figures = {
