@@ -41,7 +41,7 @@ def bench(
     from ..bench.errors import BenchError
     from ..bench.options import Options
     from ..bench.report import show, show_machine
-    from ..bench.run import run
+    from ..bench.run import PARTS, run
 
     def tell(what: str, done: float | None) -> None:
         # On a terminal one line that changes, elsewhere a line a step.
@@ -61,6 +61,8 @@ def bench(
         options = Options(events, repeats, peer_seconds, peers, rate, seconds, folder)
     except BenchError as error:
         raise Fail(str(error), MISUSED) from error
+    if unknown := [name for name in parts or () if name not in PARTS]:
+        raise Fail(f"There is no part {unknown[0]!r} of the bench; there are: {', '.join(PARTS)}.", MISUSED)
     with notes.status("") as status:
         results = run(parts or (), options, tell=tell, show=report)
     if results and not as_json:

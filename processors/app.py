@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 from math import ceil
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from time import time
 from typing import Any
 
@@ -29,30 +29,32 @@ log = logging.getLogger("runwatch.processors")
 
 REPORT_EVERY_S = 30.0
 TICK_S = 0.5
+SLICE = 32
+"""Window parts that are sent without looking up: some 5 ms."""
 
 
 def run_processors(settings: Settings, rules: Rules | None = None) -> None:
     """Runs a worker until it is told to stop (SIGINT or SIGTERM). Raises `TopicsError` where the broker is away."""
     ensure_topics(settings.kafka, settings.prefix, partitions=settings.partitions, replication=settings.replication)
-    app = build_app(settings, rules or Rules())
-    worker = faust.Worker(app, loglevel="WARN", quiet=True, override_logging=False, redirect_stdouts=False)
-    worker.execute_from_commandline()
+    with TemporaryDirectory(prefix="runwatch-") as folder:
+        app = build_app(settings, rules or Rules(), Path(folder))
+        worker = faust.Worker(app, loglevel="WARN", quiet=True, override_logging=False, redirect_stdouts=False)
+        worker.execute_from_commandline()
 
 
-def build_app(settings: Settings, rules: Rules) -> FrameApp:
-    """The app, wired but not started."""
+def build_app(settings: Settings, rules: Rules, folder: Path) -> FrameApp:
+    """The app, wired but not started. `folder`: one that Faust wants, and keeps nothing in that we need."""
     events, windows = settings.topic(EVENTS.name), settings.topic(WINDOWS.name)
     app = FrameApp(
         f"{settings.prefix}runwatch-processors",
         broker=[f"kafka://{place.strip()}" for place in settings.kafka.split(",")],
-        # Faust wants a folder of its own, and keeps nothing in it that we need.
-        datadir=Path(mkdtemp(prefix="runwatch-")),
+        datadir=folder,
         web_enabled=False,
         topic_allow_declare=False,
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
         # A frame is what one fetch of a partition brings, at the most.
-        consumer_max_fetch_size=2**20,
+        consumer_max_fetch_size=2 * 2**20,
         broker_commit_interval=1.0,
         # A worker that was killed is missed after so long, and the next one waits until then: Faust's own is a
         # minute. Heartbeats come from the consumer's own thread, so that a long frame costs no membership.
@@ -85,7 +87,7 @@ class _Wiring:
         # Frames whose output is under way, oldest first: acked in order, once it has arrived.
         self._unacked: dict[str, deque[tuple[Any, asyncio.Future[Any]]]] = {events: deque(), windows: deque()}
         # Window parts that a tick sent and that are under way.
-        self._ticking: set[asyncio.Future[None]] = set()
+        self._ticking: set[asyncio.Task[None]] = set()
         self._turn = 0
 
         app.agent(app.topic(events, schema=FrameSchema()), name="events")(self.on_events)
@@ -180,14 +182,21 @@ class _Wiring:
     async def on_tick(self) -> None:
         """Sends the changed parts of some partitions, each in its turn, and judges what fell silent."""
         ours = self.event_watch.partitions
-        # Not all at once: a frame that comes in meanwhile would wait.
         for _ in range(ceil(len(ours) * TICK_S / self._send_every_s)):
             self._turn = (self._turn + 1) % len(ours)
-            sent = self._send_parts(self.event_watch.parts(ours[self._turn], _now_ms()))
+            sent = asyncio.ensure_future(self._send_in_slices(self.event_watch.parts(ours[self._turn], _now_ms())))
             self._ticking.add(sent)
             sent.add_done_callback(self._ticking.discard)
             await asyncio.shield(sent)  # frames wait for it, and are not to be cancelled with the timer
         await self._say(self.window_watch.quiet(_now_ms()))
+
+    async def _send_in_slices(self, parts: list[dict[str, Any]]) -> None:
+        """Sends parts a few at a time, so that a frame that comes in meanwhile need not wait for thousands."""
+        sent = []
+        for start in range(0, len(parts), SLICE):
+            sent.append(self._send_parts(parts[start : start + SLICE]))
+            await asyncio.sleep(0)
+        await asyncio.gather(*sent)
 
     async def on_report(self) -> None:
         counts = self.event_watch.counts

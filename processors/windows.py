@@ -90,7 +90,8 @@ class Tally:
         self._buffer: list[pl.DataFrame] = []
         self._buffered = 0
         self._totals: pl.DataFrame | None = None
-        self._counts: pl.DataFrame | None = None
+        # Sketch buckets and stop reasons: first what was added up, then what is to be added to it.
+        self._counts: list[pl.DataFrame] = []
         # Per agent: latest event time, latest log time.
         self._watermarks: dict[str, tuple[int, int]] = {}
         # Groups whose parts changed since they were last sent, by level.
@@ -123,8 +124,9 @@ class Tally:
         still has events of an earlier stretch before them, whose part would then replace the whole one's.
         """
         self._group()
-        if self._totals is None or self._counts is None:
+        if self._totals is None:
             return []
+        counts = self._added_counts()
         totals = self._totals.with_columns(closed=self._closed(log_ms), over=pl.col("slot_ms") < over_ms)
         agents = totals.filter(pl.col("agent_key").is_in(list(self._dirty[False])))
         due = log_ms >= self._tools_sent_ms + self.rules.tools_every_ms
@@ -137,15 +139,15 @@ class Tally:
         )
         # An agent's own part counts every step, whatever its tool.
         agents = _added(agents.with_columns(key=pl.col("agent_key"), tool=pl.lit(None, pl.String)))
-        changed = self._counts.filter(pl.col("agent_key").is_in(agents["key"].implode()))
+        changed = counts.filter(pl.col("agent_key").is_in(agents["key"].implode()))
         agent_counts = _counted(changed.with_columns(key=pl.col("agent_key")))
-        sent = [*self._records(agents, agent_counts), *self._records(tools, self._counts)]
+        sent = [*self._records(agents, agent_counts), *self._records(tools, counts)]
         self._dirty[False].clear()
         self._dirty[True] -= set(tools["key"].to_list())
         if (totals["over"]).any():
             kept = totals.filter(~pl.col("over"))
             self._totals = kept.drop("closed", "over")
-            self._counts = self._counts.filter(pl.col("key").is_in(kept["key"].implode()))
+            self._counts = [counts.filter(pl.col("key").is_in(kept["key"].implode()))]
             self._forget(log_ms)
         return sent
 
@@ -192,11 +194,11 @@ class Tally:
             .agg(pl.col("agent_key").first(), count=pl.len().cast(pl.Int64))
             .with_columns(bucket=pl.lit(0, pl.Int32))
         )
-        new_counts = pl.concat([*counts, reasons], how="diagonal")
+        self._counts.append(pl.concat([*counts, reasons], how="diagonal"))
+        # Adding up costs what there is of it: once the new is as much as the old, each row takes part a few times.
+        if sum(one.height for one in self._counts[1:]) > self._counts[0].height:
+            self._added_counts()
         self._totals = totals if self._totals is None else _added(pl.concat([self._totals, totals], how="diagonal"))
-        self._counts = (
-            new_counts if self._counts is None else _counted(pl.concat([self._counts, new_counts], how="diagonal"))
-        )
         self._dirty[False].update(totals["agent_key"].to_list())
         self._dirty[True].update(totals.filter(pl.col("tool").is_not_null())["key"].to_list())
         plausible = pl.col("ts_ms") <= pl.col("log_ms") + self.rules.ahead_ms
@@ -204,6 +206,12 @@ class Tally:
         for agent, ts_ms, log_ms in seen.iter_rows():
             before = self._watermarks.get(agent, (0, 0))
             self._watermarks[agent] = (max(before[0], ts_ms or 0), max(before[1], log_ms))
+
+    def _added_counts(self) -> pl.DataFrame:
+        """The sketch buckets and stop reasons, added up."""
+        if len(self._counts) > 1:
+            self._counts = [_counted(pl.concat(self._counts, how="diagonal"))]
+        return self._counts[0]
 
     def _closed(self, log_ms: int) -> pl.Expr:
         """Whether a window is over: by its agent's watermark, or because the agent fell silent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,10 @@ T0 = 1_760_000_100_000
 """A time: the start of a window, and of a stretch of five minutes."""
 
 _DECODER = FrameDecoder("agent_event", LocalRegistry(), EVENT_COLUMNS)
+
+
+FOLDER = Path("nowhere")
+"""Where an app that is only built, and never started, would put what it keeps."""
 
 
 def event(run: str = "r", seq: int = 0, kind: str = "tool_result", **given: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from runwatch.processors.emit import EmitError
 from runwatch.processors.frames import Frame
 from runwatch.processors.rules import Rules
 
-from .support import T0, event, frame, message
+from .support import FOLDER, T0, event, frame, message
 from .test_watch import own
 
 EVENTS, WINDOWS = "t-agent.events", "t-agent.windows"
@@ -58,7 +58,7 @@ def wired(test: Callable[[_Wiring, FakeEmitter, list[Any]], Awaitable[None]]) ->
 
     async def run() -> None:
         settings = Settings(kafka="127.0.0.1:1", prefix="t-", registry=None)
-        wiring = _Wiring(build_app(settings, Rules()), settings, Rules(), EVENTS, WINDOWS)
+        wiring = _Wiring(build_app(settings, Rules(), FOLDER), settings, Rules(), EVENTS, WINDOWS)
         emitter, crashes = FakeEmitter(), list[Any]()
 
         async def crash(error: BaseException) -> None:
@@ -167,7 +167,7 @@ def test_an_assignment_lets_go_of_what_was_unacked_and_of_what_was_taken_away() 
 
 def test_the_app_replays_both_topics_and_starts_from_their_beginnings() -> None:
     async def build() -> Any:
-        return build_app(Settings(kafka="one:1, two:2", prefix="t-"), Rules())
+        return build_app(Settings(kafka="one:1, two:2", prefix="t-"), Rules(), FOLDER)
 
     app = asyncio.run(build())
     assert {EVENTS: 300_000, WINDOWS: 3_600_000} == {topic: one.stretch_ms for topic, one in app.horizons.items()}

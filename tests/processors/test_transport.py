@@ -31,7 +31,7 @@ from runwatch.processors.replay import Horizon
 from runwatch.processors.rules import Rules
 from runwatch.processors.transport import FrameApp, FrameConsumer, FrameSchema, LeanThread, take_all
 
-from .support import T0
+from .support import FOLDER, T0
 
 TOPIC = TP("agent.events", 0)
 STRETCH = 300_000
@@ -543,7 +543,7 @@ def test_the_thread_takes_what_was_fetched_at_once() -> None:
 def test_fetches_have_no_limit_of_records() -> None:
     # `take_all` keeps to none, and aiokafka asserts that a limit is kept to.
     async def conf() -> Any:
-        return build_app(Settings(kafka="127.0.0.1:1", prefix="t-"), Rules()).conf
+        return build_app(Settings(kafka="127.0.0.1:1", prefix="t-"), Rules(), FOLDER).conf
 
     assert asyncio.run(conf()).broker_max_poll_records is None
     assert faust.App is not FrameApp
