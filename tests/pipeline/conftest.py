@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from runwatch.config import Settings, load
 from runwatch.sinks.query import Reader
@@ -22,6 +22,11 @@ from runwatch.stack.ports import any_free
 
 COMMAND = [sys.executable, "-m", "runwatch"]
 GROUPS = ("runwatch-processors", "runwatch-sink")
+_NOT_YET = {
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+}
 
 
 @dataclass
@@ -93,6 +98,11 @@ class Pipeline:
                     end = consumer.get_watermark_offsets(place, timeout=10)[1]
                     if end > max(0, place.offset):
                         lags[f"{group} {place.topic}/{place.partition}"] = end - max(0, place.offset)
+            except KafkaException as error:
+                # A broker that is only just up, or whose group has just moved, cannot say yet.
+                if error.args[0].code() not in _NOT_YET:
+                    raise
+                lags[f"{group}: {error}"] = 1
             finally:
                 consumer.close()
         return lags
