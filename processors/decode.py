@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from ..schemas.avro import AvroSchema, load
-from ..schemas.container import SENTINEL, pack
+from ..schemas.container import SENTINEL, WIRE_FIELDS, pack, pack_framed
 from ..schemas.events import epoch_ms
 from ..schemas.registry import Registry
 from ..schemas.wire import HEADER_BYTES, MAGIC, WireError, decode_body, split
@@ -67,18 +68,14 @@ class FrameDecoder:
     def decode(self, frame: Frame) -> Decoded:
         """The frame's columns. Raises nothing for a bad message; raises what the registry raises when it is away."""
         values = frame.values
-        bad: list[BadMessage] = []
-        head = _common_header(values)
-        if head is not None:
-            groups: dict[bytes, Sequence[int]] = {head: range(len(values))}
-        else:
-            groups, bad = _by_header(values)
+        whole = self._whole(values)
+        if whole is not None:
+            return Decoded(whole.with_columns(_at=pl.int_range(pl.len(), dtype=pl.UInt32)))
+        groups, bad = _by_header(values)
         parts: list[pl.DataFrame] = []
         for head, places in groups.items():
             try:
-                schema = self._registry.schema_of(split(head)[0])
-                if schema.raw.get("name") != self._reader.raw["name"]:
-                    raise WireError("schema", f"a {schema.raw.get('name')} is not for this topic")
+                schema = self._schema_of(split(head)[0])
             except WireError as error:
                 bad.extend(BadMessage(at, error.reason, str(error)) for at in places)
                 continue
@@ -95,19 +92,55 @@ class FrameDecoder:
             columns = pl.concat(parts).sort("_at")
         return Decoded(columns, sorted(bad, key=lambda one: one.at))
 
-    def _read(self, bodies: list[bytes], schema: AvroSchema) -> tuple[pl.DataFrame, dict[int, WireError]]:
-        """The columns of these bodies, and the broken ones by their place."""
+    def _schema_of(self, schema_id: int) -> AvroSchema:
+        """The schema of that id, if it is a version of ours. Raises `WireError`."""
+        schema = self._registry.schema_of(schema_id)
+        if schema.raw.get("name") != self._reader.raw["name"]:
+            raise WireError("schema", f"a {schema.raw.get('name')} is not for this topic")
+        return schema
+
+    def _whole(self, values: Sequence[bytes | None]) -> pl.DataFrame | None:
+        """The columns of messages of one schema, all of them good, as nearly every frame's are; otherwise None."""
+        if not values:
+            return None
+        try:
+            schema_id, _ = split(values[0])
+            schema = self._schema_of(schema_id)
+            packed = pack_framed(values, schema)  # type: ignore[arg-type]  # raises TypeError for None
+        except (WireError, TypeError):
+            return None
+        columns = self._at_once(packed, schema, len(values), [name for name, _ in WIRE_FIELDS])
+        if columns is None or (columns["_magic"] != MAGIC).any():
+            return None
+        # As bits: an id may be one of the floats that are no numbers, which equal nothing.
+        ids = columns["_schema"].to_numpy().view(np.uint32)
+        if (ids != int.from_bytes(schema_id.to_bytes(4, "big"), "little")).any():
+            return None
+        return columns.select(*self.schema)
+
+    def _at_once(self, packed: bytes, schema: AvroSchema, count: int, extra: Sequence[str] = ()) -> pl.DataFrame | None:
+        """Our columns and the `extra` ones of a container of `count` records, or None where they do not come out."""
         wanted = [name for name in self._columns if name in schema.field_names]
         try:
-            columns = pl.read_avro(io.BytesIO(pack(bodies, schema)), columns=[*wanted, "_end"])
-            if columns.height == len(bodies) and (columns["_end"] == SENTINEL).all():
-                columns = self._aligned(columns)
-                if self._times_hold(columns):
-                    return columns, {}
+            columns = pl.read_avro(io.BytesIO(packed), columns=[*extra, *wanted, "_end"])
+            if columns.height != count or not (columns["_end"] == SENTINEL).all():
+                return None
+            columns = self._aligned(columns, extra)
         except BaseException as error:
             # A panic in Polars' reader is no Exception; a wish to stop is not a bad message.
             if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit | MemoryError):
                 raise
+            return None
+        return columns if self._times_hold(columns) else None
+
+    def _read(self, bodies: list[bytes], schema: AvroSchema) -> tuple[pl.DataFrame, dict[int, WireError]]:
+        """The columns of these bodies, and the broken ones by their place."""
+        try:
+            columns = self._at_once(pack(bodies, schema), schema, len(bodies))
+        except WireError:
+            columns = None
+        if columns is not None:
+            return columns, {}
         good: list[dict[str, Any]] = []
         broken: dict[int, WireError] = {}
         for at, body in enumerate(bodies):
@@ -128,14 +161,17 @@ class FrameDecoder:
         ]
         return pl.DataFrame(rows, schema=self.schema)
 
-    def _aligned(self, columns: pl.DataFrame) -> pl.DataFrame:
-        """The columns in our order and types; the default where an older schema lacks one.
+    def _aligned(self, columns: pl.DataFrame, extra: Sequence[str] = ()) -> pl.DataFrame:
+        """The `extra` columns, then ours in our order and types; the default where an older schema lacks one.
 
         Raises `KeyError` where it has none: fastavro then says so of each message.
         """
         return columns.select(
-            (pl.col(name) if name in columns.columns else pl.lit(self._defaults[name]).alias(name)).cast(kind)
-            for name, kind in self.schema.items()
+            *extra,
+            *(
+                (pl.col(name) if name in columns.columns else pl.lit(self._defaults[name]).alias(name)).cast(kind)
+                for name, kind in self.schema.items()
+            ),
         )
 
     def _times_hold(self, columns: pl.DataFrame) -> bool:
@@ -144,16 +180,6 @@ class FrameDecoder:
             column.is_empty() or column.is_between(_FIRST_MS, _LAST_MS).all()
             for column in (columns[name] for name in self._times)
         )
-
-
-def _common_header(values: Sequence[bytes | None]) -> bytes | None:
-    """The header that stands before every body, or None where they differ or one is no message of ours."""
-    try:
-        heads = {value[:HEADER_BYTES] for value in values}  # type: ignore[index]
-    except TypeError:  # a message without a value
-        return None
-    head = heads.pop() if len(heads) == 1 else b""
-    return head if len(head) == HEADER_BYTES and head[0] == MAGIC else None
 
 
 def _by_header(values: Sequence[bytes | None]) -> tuple[dict[bytes, Sequence[int]], list[BadMessage]]:

@@ -42,12 +42,17 @@ def zigzag(value: int) -> bytes:
 END_BYTES = zigzag(SENTINEL)
 
 
+WIRE_FIELDS = (("_magic", "int"), ("_schema", "float"))
+"""The wire header's five bytes are Avro values as they are: the zero byte an int, the schema id's four bytes a float,
+whose bits tell the id. So messages need not be cut before they are packed."""
+
+
 @lru_cache(maxsize=64)
-def _header(schema_text: str, lead: tuple[str, ...]) -> bytes:
-    """The container's head for that schema with `lead` long fields before it and the sentinel after it."""
+def _header(schema_text: str, lead: tuple[tuple[str, str], ...]) -> bytes:
+    """The container's head for that schema with the `lead` fields (name, type) before it and the sentinel after it."""
     raw: dict[str, Any] = json.loads(schema_text)
     raw["fields"] = [
-        *({"name": name, "type": "long"} for name in lead),
+        *({"name": name, "type": kind} for name, kind in lead),
         *raw["fields"],
         {"name": "_end", "type": "long"},
     ]
@@ -67,7 +72,20 @@ def pack(bodies: Sequence[bytes], schema: AvroSchema, lead: tuple[str, ...] = ()
     records in one body would pass for two bodies, and push the block's last one out unseen. Such bodies
     are to be decoded one by one.
     """
+    return _packed(bodies, _header(schema.text, tuple((name, "long") for name in lead)))
+
+
+def pack_framed(messages: Sequence[bytes], schema: AvroSchema) -> bytes:
+    """A container of these messages, wire header and all, whose records have `WIRE_FIELDS` before their own.
+
+    Whoever reads it compares them with the header that the schema's messages have. Raises as `pack` does, and
+    `TypeError` where a message has no value.
+    """
+    return _packed(messages, _header(schema.text, WIRE_FIELDS))
+
+
+def _packed(bodies: Sequence[bytes], head: bytes) -> bytes:
     data = END_BYTES.join(bodies) + END_BYTES if bodies else b""
     if data.count(END_BYTES) != len(bodies):
         raise WireError("avro", "a body holds the bytes that mark a record's end")
-    return b"".join((_header(schema.text, lead), zigzag(len(bodies)), zigzag(len(data)), data, _SYNC))
+    return b"".join((head, zigzag(len(bodies)), zigzag(len(data)), data, _SYNC))

@@ -124,6 +124,24 @@ def test_an_older_schema_that_lacks_what_must_be_is_refused() -> None:
     assert [event(seq=1)] == rows(decoder, [old, message(event(seq=1))])
 
 
+@pytest.mark.parametrize("schema_id", [1, 0x0000_80FF, 0x0001_C0FF, 0x7FFF_FFFF])
+def test_an_id_may_be_any_number(schema_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read as floats, these are a tiny number, an infinity, and two that are no numbers."""
+
+    class Numbered(LocalRegistry):
+        def schema_of(self, wanted: int) -> AvroSchema:
+            return super().schema_of(EVENT.schema_id if wanted == schema_id else wanted)
+
+    def one_by_one(*_: object) -> None:
+        raise AssertionError("good messages are read at once")
+
+    decoder = FrameDecoder("agent_event", Numbered(), ("run_id", "seq"))
+    values = [wire.encode(event(seq=seq), EVENT, schema_id) for seq in range(3)]
+    assert [(1, "schema")] == bad([values[0], wire.header(schema_id ^ 2) + values[1][5:], values[2]], decoder)
+    monkeypatch.setattr(module, "decode_body", one_by_one)
+    assert [0, 1, 2] == [row["seq"] for row in rows(decoder, values)]
+
+
 def test_a_panic_in_the_reader_is_contained(monkeypatch: pytest.MonkeyPatch) -> None:
     from polars.exceptions import PanicException
 
