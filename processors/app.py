@@ -60,8 +60,8 @@ def build_app(settings: Settings, rules: Rules, folder: Path) -> FrameApp:
         # minute. Heartbeats come from the consumer's own thread, so that a long frame costs no membership.
         broker_session_timeout=10.0,
         broker_heartbeat_interval=3.0,
-        # Frames, not messages: each is up to the fetch size.
-        stream_buffer_maxsize=4,
+        # Frames, not messages: each is up to the fetch size, and a fetch may bring one of every partition.
+        stream_buffer_maxsize=16,
         stream_wait_empty=True,
     )
     app.horizons = {

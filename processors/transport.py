@@ -9,9 +9,11 @@ What this leans on inside Faust 0.15.3 (`tests/processors/test_transport.py` hol
 - `Consumer.getmany` is an async generator of (tp, message) that `_drain_messages` iterates, which compares
   `message.offset` with `_read_offset[tp]`, drops what is below it and notes a gap where it jumps.
 - `Consumer._wait_next_records` returns tp → list of aiokafka records, and the active partitions.
+- `Consumer._buffered_partitions` holds the partitions whose stream's queue is full; they are not active meanwhile.
 - `Consumer.perform_seek` is called once after each assignment, before the flow resumes, and sets both
   `_read_offset` and `_committed_offset`.
 - `Consumer._new_offset` is asked for the offset to commit; `_acked` and `_acked_index` hold the acked ones.
+- `AIOKafkaConsumer._fetch_max_wait_ms` is handed to the fetcher when the consumer starts.
 - aiokafka's `Fetcher._records` holds `FetchResult`s; `getall` of one empties its `_partition_records`, whose
   `_records` parse the broker's batches, and moves `next_fetch_offset` and the position.
 - `Consumer.ack` ignores messages below the committed offset, so replayed frames move nothing.
@@ -36,6 +38,11 @@ from faust.types import TP
 from .frames import Frame
 from .replay import Horizon, replay_starts, stretch_start
 
+FETCH_WAIT_MS = 50
+"""How long the broker holds back an answer in which there would be nothing."""
+CROWDED_S = 0.005
+"""How long a fetch waits while some partitions are left out of it."""
+
 _offset = attrgetter("offset")
 _timestamp = attrgetter("timestamp")
 
@@ -57,6 +64,13 @@ class LeanThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     half of a busy worker's time. A frame needs four of them, and the parser's own objects have these. What
     comes in while a fetch waits goes aiokafka's way: then there is little to do.
     """
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # aiokafka has one fetch under way per broker, and leaves out of it what was fetched and not yet taken. So
+        # a fetch of silent partitions alone holds up the busy ones for as long as it waits: Faust says 1.5 seconds.
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
 
     async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
         for result in consumer._fetcher._records.values():
@@ -103,6 +117,13 @@ class FrameConsumer(driver.Consumer):  # type: ignore[misc]
     # -- reading -----------------------------------------------------------------------------------
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        if self.flow_active and self._buffered_partitions:
+            # A stream's queue is full, so its partitions are left out of the fetch until it has drained: in
+            # milliseconds. Faust would wait for the others' records meanwhile, and up to a second.
+            timeout = CROWDED_S
+            if not self._get_active_partitions():
+                await self.sleep(CROWDED_S)
+                return
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return

@@ -29,7 +29,15 @@ from runwatch.processors.app import build_app
 from runwatch.processors.frames import Frame
 from runwatch.processors.replay import Horizon
 from runwatch.processors.rules import Rules
-from runwatch.processors.transport import FrameApp, FrameConsumer, FrameSchema, LeanThread, take_all
+from runwatch.processors.transport import (
+    CROWDED_S,
+    FETCH_WAIT_MS,
+    FrameApp,
+    FrameConsumer,
+    FrameSchema,
+    LeanThread,
+    take_all,
+)
 
 from .support import FOLDER, T0
 
@@ -164,10 +172,37 @@ def test_one_message_a_frame() -> None:
 
 def test_a_partition_that_was_paused_is_left_out() -> None:
     async def get(consumer: FrameConsumer) -> None:
-        feed(consumer, {TOPIC: records(7)}, {TOPIC: records(8)}, active=set())
+        other = TP("agent.windows", 1)
+        feed(consumer, {TOPIC: records(7)}, {TOPIC: records(8)}, active={other})
+        consumer._active_partitions = {other}
         assert [] == await got(consumer)
+        # What was fetched before its queue ran full is taken all the same.
         consumer._buffered_partitions.add(TOPIC)
         assert [8] == [message.offset for message in await got(consumer)]
+
+    in_loop(get)
+
+
+def test_while_a_queue_is_full_nothing_is_waited_for_long() -> None:
+    async def get(consumer: FrameConsumer) -> None:
+        waited: list[float] = []
+        other = TP("agent.windows", 1)
+        feed(consumer, {}, {}, active={TOPIC, other})
+        next_records = consumer._wait_next_records
+
+        async def noted(timeout: float) -> Any:
+            waited.append(timeout)
+            return await next_records(timeout)
+
+        consumer._wait_next_records = noted
+        await got(consumer)
+        consumer._buffered_partitions.add(TOPIC)
+        consumer._active_partitions = {other}
+        await got(consumer)
+        # And where all are full, Faust would rest for a second.
+        consumer._active_partitions = set()
+        assert [] == await got(consumer)
+        assert [1.0, CROWDED_S] == waited
 
     in_loop(get)
 
@@ -538,6 +573,17 @@ def test_the_thread_takes_what_was_fetched_at_once() -> None:
     taken = in_loop(fetch)[TOPIC]
     assert [0, 1, 2, 3, 4] == [one.offset for one in taken]
     assert "ConsumerRecord" != type(taken[0]).__name__
+
+
+def test_the_broker_holds_an_empty_answer_back_for_milliseconds() -> None:
+    async def fetcher() -> int:
+        app = build_app(Settings(kafka="127.0.0.1:1", prefix="t-"), Rules(), FOLDER)
+        app.finalize()
+        thread = app.consumer._new_consumer_thread()
+        consumer = thread._create_worker_consumer(app.transport)
+        return int(consumer._fetch_max_wait_ms)
+
+    assert FETCH_WAIT_MS == asyncio.run(fetcher())
 
 
 def test_fetches_have_no_limit_of_records() -> None:
