@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -89,6 +90,7 @@ class _Wiring:
         # Window parts that a tick sent and that are under way.
         self._ticking: set[asyncio.Task[None]] = set()
         self._turn = 0
+        self._parts_sent = 0
 
         app.agent(app.topic(events, schema=FrameSchema()), name="events")(self.on_events)
         app.agent(app.topic(windows, schema=FrameSchema()), name="windows")(self.on_windows)
@@ -164,7 +166,8 @@ class _Wiring:
             (self.encode_anomaly(one.to_record(), one.agent) for one in stamped(anomalies, _now_ms())),
         )
 
-    def _send_parts(self, parts: Iterable[dict[str, Any]]) -> asyncio.Future[None]:
+    def _send_parts(self, parts: Collection[dict[str, Any]]) -> asyncio.Future[None]:
+        self._parts_sent += len(parts)
         return self._out.send(self.encode_part.topic, (self.encode_part(part, part["agent"]) for part in parts))
 
     # -- the rest ----------------------------------------------------------------------------------
@@ -190,11 +193,11 @@ class _Wiring:
             await asyncio.shield(sent)  # frames wait for it, and are not to be cancelled with the timer
         await self._say(self.window_watch.quiet(_now_ms()))
 
-    async def _send_in_slices(self, parts: list[dict[str, Any]]) -> None:
+    async def _send_in_slices(self, parts: Iterator[dict[str, Any]]) -> None:
         """Sends parts a few at a time, so that a frame that comes in meanwhile need not wait for thousands."""
         sent = []
-        for start in range(0, len(parts), SLICE):
-            sent.append(self._send_parts(parts[start : start + SLICE]))
+        while some := list(islice(parts, SLICE)):
+            sent.append(self._send_parts(some))
             await asyncio.sleep(0)
         await asyncio.gather(*sent)
 
@@ -208,7 +211,7 @@ class _Wiring:
             counts.repeats,
             counts.bad,
             self.event_watch.open_runs,
-            counts.parts,
+            self._parts_sent,
             counts.anomalies,
         )
 

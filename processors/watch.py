@@ -5,7 +5,7 @@ No Faust and no Kafka here: frames come in, and messages go out by a function th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,7 +33,6 @@ class Counts:
     bad: int = 0
     """Messages that could not be read; the sink keeps them in the dead letters."""
     anomalies: int = 0
-    parts: int = 0
 
 
 class EventWatch:
@@ -65,26 +64,23 @@ class EventWatch:
         self.counts.repeats += fold.counts.repeats - before
         self.counts.bad += len(decoded.bad)
         self.counts.anomalies += len(out.anomalies)
-        self.counts.parts += len(out.parts)
         return out
 
-    def parts(self, partition: int, now_ms: int) -> list[dict[str, Any]]:
-        """The partition's window parts to send now; none where it is not ours.
+    def parts(self, partition: int, now_ms: int) -> Iterator[dict[str, Any]]:
+        """The partition's window parts to send now, to be taken at leisure; none where it is not ours.
 
         While there is more to read, now is the log's time: to who lags, everybody seems to have fallen silent, and
         who catches up sends no more parts than who kept up.
         """
         held = self._folds.get(partition)
         if held is None:
-            return []
+            return iter(())
         if partition not in self._caught_up:
             now_ms = held[1].log_ms
             if now_ms - self._sent_ms.get(partition, 0) < self._rules.send_every_ms:
-                return []
+                return iter(())
         self._sent_ms[partition] = now_ms
-        sent = held[1].tally.parts(now_ms)
-        self.counts.parts += len(sent)
-        return sent
+        return held[1].tally.changed(now_ms)
 
     def keep_only(self, partitions: Iterable[int]) -> None:
         """Lets go of the partitions that were taken away."""

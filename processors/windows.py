@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -43,6 +44,9 @@ SUMS: Mapping[str, pl.Expr] = {
     "run_cost_usd_sum": pl.col("cost_usd").filter(pl.col("kind") == "stop").sum(),
 }
 _REALS = {"cost_usd", "outcome_sum", "run_cost_usd_sum"}
+
+ROWS_AT_ONCE = 32
+"""Rows that are made Python values at a time."""
 
 _IDENTITY = ("slot_ms", "window_start_ms", *GROUP)
 # Kind of event → its sketched metrics and the column each is taken from.
@@ -116,7 +120,14 @@ class Tally:
             self._group()
 
     def parts(self, log_ms: int, over_ms: int = 0) -> list[dict[str, Any]]:
+        """As `changed`, all at once."""
+        return list(self.changed(log_ms, over_ms))
+
+    def changed(self, log_ms: int, over_ms: int = 0) -> Iterator[dict[str, Any]]:
         """The window parts to send now, as records of `window_part.avsc`.
+
+        They are as of now, however late they are taken: making thousands of records takes time that events which
+        come in meanwhile need not wait for.
 
         An agent's own part whenever it changed; a tool's once the window is closed: there are many of them.
         `log_ms`: the time now, by the broker's clock. `over_ms`: a start of a stretch, once the log was read up
@@ -125,7 +136,7 @@ class Tally:
         """
         self._group()
         if self._totals is None:
-            return []
+            return iter(())
         counts = self._added_counts()
         totals = self._totals.with_columns(closed=self._closed(log_ms), over=pl.col("slot_ms") < over_ms)
         agents = totals.filter(pl.col("agent_key").is_in(list(self._dirty[False])))
@@ -141,7 +152,8 @@ class Tally:
         agents = _added(agents.with_columns(key=pl.col("agent_key"), tool=pl.lit(None, pl.String)))
         changed = counts.filter(pl.col("agent_key").is_in(agents["key"].implode()))
         agent_counts = _counted(changed.with_columns(key=pl.col("agent_key")))
-        sent = [*self._records(agents, agent_counts), *self._records(tools, counts)]
+        marks = {agent: mark for agent, (mark, _) in self._watermarks.items()}
+        sent = chain(self._records(agents, agent_counts, marks), self._records(tools, counts, marks))
         self._dirty[False].clear()
         self._dirty[True] -= set(tools["key"].to_list())
         if (totals["over"]).any():
@@ -232,24 +244,32 @@ class Tally:
 
     # -- sending -----------------------------------------------------------------------------------
 
-    def _records(self, groups: pl.DataFrame, counts: pl.DataFrame) -> Iterator[dict[str, Any]]:
-        """The groups as records."""
+    def _records(
+        self, groups: pl.DataFrame, counts: pl.DataFrame, marks: Mapping[str, int]
+    ) -> Iterator[dict[str, Any]]:
+        """The groups as records; `marks`: each agent's watermark."""
         wanted = counts.filter(pl.col("key").is_in(groups["key"].implode())).sort("key", "metric", "bucket")
         lists = wanted.group_by("key", "metric", maintain_order=True).agg("bucket", "count")
-        sketches: dict[int, dict[str, tuple[list[int], list[int]]]] = {}
-        for key, metric, buckets, count in lists.select("key", "metric", "bucket", "count").iter_rows():
-            sketches.setdefault(key, {})[metric] = (buckets, count)
-        for row in groups.sort(_IDENTITY).iter_rows(named=True):
-            own = sketches.get(row["key"], {})
-            record = {name: row[name] for name in (*_IDENTITY, "version", "closed", *SUMS)}
-            record["window_ms"] = self.rules.window_ms
-            record["source_partition"] = self.partition
-            record["watermark_ms"] = self._watermarks[row["agent"]][0]
-            record["stop_reasons"] = [name.removeprefix(_REASON) for name in own if name.startswith(_REASON)]
-            record["stop_reason_counts"] = [own[_REASON + name][1][0] for name in record["stop_reasons"]]
-            for metric in METRICS:
-                record[metric + "_keys"], record[metric + "_counts"] = own.get(metric, ([], []))
-            yield record
+        own = lists.group_by("key", maintain_order=True).agg("metric", "bucket", "count")
+        rows = groups.join(own, on="key", how="left").sort(_IDENTITY)
+        return (self._record(row, marks) for row in rows.iter_rows(named=True, buffer_size=ROWS_AT_ONCE))
+
+    def _record(self, row: Mapping[str, Any], marks: Mapping[str, int]) -> dict[str, Any]:
+        own = {
+            metric: (buckets, counts)
+            for metric, buckets, counts in zip(
+                row["metric"] or (), row["bucket"] or (), row["count"] or (), strict=True
+            )
+        }
+        record = {name: row[name] for name in (*_IDENTITY, "version", "closed", *SUMS)}
+        record["window_ms"] = self.rules.window_ms
+        record["source_partition"] = self.partition
+        record["watermark_ms"] = marks[row["agent"]]
+        record["stop_reasons"] = [name.removeprefix(_REASON) for name in own if name.startswith(_REASON)]
+        record["stop_reason_counts"] = [own[_REASON + name][1][0] for name in record["stop_reasons"]]
+        for metric in METRICS:
+            record[metric + "_keys"], record[metric + "_counts"] = own.get(metric, ([], []))
+        return record
 
 
 _REASON = "stop:"

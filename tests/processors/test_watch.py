@@ -82,14 +82,14 @@ def work(topics: Topics, plan: list[Frame], ticks: set[int], arrives: Any = lamb
         if arrives(one):
             topics.take(out.anomalies, out.parts)
         if one.offsets[0] in ticks:
-            sent = watch.parts(one.partition, one.log_ms + 10**7)
+            sent = list(watch.parts(one.partition, one.log_ms + 10**7))
             if arrives(one):
                 topics.take([], sent)
     return watch
 
 
 def finish(topics: Topics, watch: EventWatch) -> Topics:
-    topics.take([], watch.parts(0, T0 + 10**9))
+    topics.take([], list(watch.parts(0, T0 + 10**9)))
     return topics
 
 
@@ -181,13 +181,13 @@ def test_who_catches_up_goes_by_the_log_and_sends_no_more_than_who_kept_up() -> 
     watch = EventWatch(LocalRegistry(), rules)
     an_hour_later = T0 + 3_600_000
     watch.take(frame([message(event(seq=0))], 0, behind=2))
-    first = watch.parts(0, an_hour_later)
+    first = list(watch.parts(0, an_hour_later))
     # The window is open: to the log no time has passed, and the tool's part is to come.
     assert [(None, False)] == [(one["tool"], one["closed"]) for one in first]
     watch.take(frame([message(event(seq=1))], 1, behind=1, log_ms=T0 + rules.send_every_ms - 1))
-    assert [] == watch.parts(0, an_hour_later)
+    assert [] == list(watch.parts(0, an_hour_later))
     watch.take(frame([message(event(seq=2))], 2, behind=0, log_ms=T0 + rules.send_every_ms))
-    last = watch.parts(0, an_hour_later)
+    last = list(watch.parts(0, an_hour_later))
     assert {(None, True), ("t", True)} == {(one["tool"], one["closed"]) for one in last}
     assert {3} == {one["events"] for one in last}
 
@@ -199,7 +199,7 @@ def test_partitions_are_apart_and_let_go_of() -> None:
     assert ([0, 1], 2) == (watch.partitions, watch.open_runs)
     watch.keep_only([1])
     assert [1] == watch.partitions
-    assert [] == watch.parts(0, T0)
+    assert [] == list(watch.parts(0, T0))
     assert [None] == [one["tool"] for one in watch.parts(1, T0)]
 
 
