@@ -137,7 +137,6 @@ class Tally:
         self._group()
         if self._totals is None:
             return iter(())
-        counts = self._added_counts()
         totals = self._totals.with_columns(closed=self._closed(log_ms), over=pl.col("slot_ms") < over_ms)
         agents = totals.filter(pl.col("agent_key").is_in(list(self._dirty[False])))
         due = log_ms >= self._tools_sent_ms + self.rules.tools_every_ms
@@ -148,6 +147,8 @@ class Tally:
             & pl.col("key").is_in(list(self._dirty[True]))
             & (pl.col("closed") & due | pl.col("over"))
         )
+        # Only of what is sent: a stretch has many windows, of which few still change.
+        counts = self._counts_of(pl.concat([agents["agent_key"], tools["agent_key"]]).unique())
         # An agent's own part counts every step, whatever its tool.
         agents = _added(agents.with_columns(key=pl.col("agent_key"), tool=pl.lit(None, pl.String)))
         changed = counts.filter(pl.col("agent_key").is_in(agents["key"].implode()))
@@ -159,7 +160,7 @@ class Tally:
         if (totals["over"]).any():
             kept = totals.filter(~pl.col("over"))
             self._totals = kept.drop("closed", "over")
-            self._counts = [counts.filter(pl.col("key").is_in(kept["key"].implode()))]
+            self._counts = [one.filter(pl.col("key").is_in(kept["key"].implode())) for one in self._counts]
             self._forget(log_ms)
         return sent
 
@@ -176,7 +177,8 @@ class Tally:
             return
         # One sum or mean that is not a number would never be one again.
         finite = (pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in ("cost_usd", "outcome"))
-        events = pl.concat(self._buffer).with_columns(*finite)
+        # As one piece: hundreds of small ones would each be a step of every operation below.
+        events = pl.concat(self._buffer, rechunk=True).with_columns(*finite)
         self._buffer.clear()
         self._buffered = 0
         start = pl.col("ts_ms").floordiv(self.rules.window_ms) * self.rules.window_ms
@@ -209,7 +211,7 @@ class Tally:
         self._counts.append(pl.concat([*counts, reasons], how="diagonal"))
         # Adding up costs what there is of it: once the new is as much as the old, each row takes part a few times.
         if sum(one.height for one in self._counts[1:]) > self._counts[0].height:
-            self._added_counts()
+            self._counts = [_counted(pl.concat(self._counts, how="diagonal"))]
         self._totals = totals if self._totals is None else _added(pl.concat([self._totals, totals], how="diagonal"))
         self._dirty[False].update(totals["agent_key"].to_list())
         self._dirty[True].update(totals.filter(pl.col("tool").is_not_null())["key"].to_list())
@@ -219,11 +221,13 @@ class Tally:
             before = self._watermarks.get(agent, (0, 0))
             self._watermarks[agent] = (max(before[0], ts_ms or 0), max(before[1], log_ms))
 
-    def _added_counts(self) -> pl.DataFrame:
-        """The sketch buckets and stop reasons, added up."""
-        if len(self._counts) > 1:
-            self._counts = [_counted(pl.concat(self._counts, how="diagonal"))]
-        return self._counts[0]
+    def _counts_of(self, agent_keys: pl.Series) -> pl.DataFrame:
+        """The sketch buckets and stop reasons of these agents' windows, added up."""
+        return _counted(
+            pl.concat(
+                [one.filter(pl.col("agent_key").is_in(agent_keys.implode())) for one in self._counts], how="diagonal"
+            )
+        )
 
     def _closed(self, log_ms: int) -> pl.Expr:
         """Whether a window is over: by its agent's watermark, or because the agent fell silent."""
