@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 import psutil
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from .child import Child, usage
 from .errors import BenchError
@@ -26,6 +26,8 @@ START_S = 60.0
 LEAST_S = 1.0
 """A rate is taken over no less."""
 MIB = 1 << 20
+_ELECTING = {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE}
+"""A broker that has just started does not know yet who keeps a group's offsets: nothing was committed so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class Meter:
         try:
             return sum(max(0, place.offset) for place in consumer.committed(self._places, timeout=10))
         except KafkaException as error:
+            if error.args[0].code() in _ELECTING:
+                return 0
             raise BenchError(f"The broker does not tell what is committed: {error.args[0].str()}") from error
 
     def _servers_cpu_s(self) -> dict[str, float]:

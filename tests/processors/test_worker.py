@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from runwatch.config import Settings
 from runwatch.processors.windows import SUMS
@@ -108,8 +108,16 @@ def lag(its: Settings, topic: str) -> int:
     consumer = Consumer({"bootstrap.servers": its.kafka, "group.id": f"{its.prefix}runwatch-processors"})
     try:
         places = [TopicPartition(its.topic(topic), at) for at in partitions(its, topic)]
-        committed = {one.partition: max(0, one.offset) for one in consumer.committed(places, timeout=10)}
-        return sum(consumer.get_watermark_offsets(one, timeout=10)[1] - committed[one.partition] for one in places)
+        try:
+            committed = {one.partition: max(0, one.offset) for one in consumer.committed(places, timeout=10)}
+        except KafkaException as error:
+            # A broker that has just started may still be electing who keeps the group's offsets.
+            if error.args[0].code() not in (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS):
+                raise
+            committed = {}
+        return sum(
+            consumer.get_watermark_offsets(one, timeout=10)[1] - committed.get(one.partition, 0) for one in places
+        )
     finally:
         consumer.close()
 
