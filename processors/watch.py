@@ -42,9 +42,8 @@ class EventWatch:
         self._decoder = FrameDecoder("agent_event", registry, EVENT_COLUMNS)
         self._rules = rules
         self._folds: dict[int, tuple[int, PartitionFold]] = {}
-        # Partitions that were read to their ends; and when parts of each were last sent.
+        # Partitions that were read to their ends.
         self._caught_up: set[int] = set()
-        self._sent_ms: dict[int, int] = {}
         self.counts = Counts()
 
     def take(self, frame: Frame) -> Folded:
@@ -69,18 +68,12 @@ class EventWatch:
     def parts(self, partition: int, now_ms: int) -> Iterator[dict[str, Any]]:
         """The partition's window parts to send now, to be taken at leisure; none where it is not ours.
 
-        While there is more to read, now is the log's time: to who lags, everybody seems to have fallen silent, and
-        who catches up sends no more parts than who kept up.
+        While there is more to read, now is the log's time: to who lags, everybody seems to have fallen silent.
         """
         held = self._folds.get(partition)
         if held is None:
             return iter(())
-        if partition not in self._caught_up:
-            now_ms = held[1].log_ms
-            if now_ms - self._sent_ms.get(partition, 0) < self._rules.send_every_ms:
-                return iter(())
-        self._sent_ms[partition] = now_ms
-        return held[1].tally.changed(now_ms)
+        return held[1].tally.changed(now_ms if partition in self._caught_up else held[1].log_ms)
 
     def keep_only(self, partitions: Iterable[int]) -> None:
         """Lets go of the partitions that were taken away."""
