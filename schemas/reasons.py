@@ -44,7 +44,6 @@ KNOWN: Final = frozenset(
 
 RETRYABLE_STATUS: Final = 429
 """HTTP "too many requests"; with every 5xx it is what retries are for."""
-SERVER_ERRORS: Final = range(500, 600)
 
 
 def of_exception(error: BaseException) -> str:
@@ -60,12 +59,12 @@ def of_exception(error: BaseException) -> str:
         return CANCELLED
     if isinstance(error, TimeoutError) or "Timeout" in name:
         return TOOL_TIMEOUT
-    if "RateLimit" in name or _status(error) == RETRYABLE_STATUS:
+    if "RateLimit" in name or http_status(error) == RETRYABLE_STATUS:
         return RATE_LIMITED
     return TOOL_ERROR
 
 
-def _status(error: BaseException) -> int | None:
+def http_status(error: BaseException) -> int | None:
     """The HTTP status that an exception of a web client carries, if it carries one."""
     for holder in (error, getattr(error, "response", None)):
         for name in ("status_code", "status", "code"):
@@ -73,8 +72,3 @@ def _status(error: BaseException) -> int | None:
             if isinstance(value, int) and 100 <= value < 600:
                 return value
     return None
-
-
-def http_status(error: BaseException) -> int | None:
-    """The HTTP status that `error` stands for, or None."""
-    return _status(error)
