@@ -1,0 +1,39 @@
+"""What every section of the rules is built from: frozen, checked, and with a sentence on each setting."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+
+_UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
+
+
+class Section(BaseModel):
+    """A part of the rules. Each field has a default that is safe, and a description that is printed beside it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def parse_duration(value: object) -> object:
+    """Milliseconds of `90s`, `10m`, `1.5h`, `7d`; what is no such text is handed on as it is. Raises `ValueError`."""
+    if not isinstance(value, str):
+        return value
+    found = _DURATION.fullmatch(value)
+    if found is None:
+        raise ValueError(f"a duration is a number and one of {', '.join(_UNITS)}, such as 10m; this is {value!r}")
+    return round(float(found[1]) * _UNITS[found[2]])
+
+
+def shown_duration(ms: int) -> str:
+    """A duration in the largest unit that holds it whole: 600000 → `10m`."""
+    for unit in ("d", "h", "m", "s"):
+        if ms and ms % _UNITS[unit] == 0:
+            return f"{ms // _UNITS[unit]}{unit}"
+    return f"{ms}ms"
+
+
+Duration = Annotated[int, BeforeValidator(parse_duration), PlainSerializer(shown_duration, return_type=str)]
+"""A length of time: milliseconds within, `10m` where people write it."""
