@@ -66,8 +66,8 @@ def build_app(settings: Settings, rules: Rules, folder: Path) -> FrameApp:
         stream_wait_empty=True,
     )
     app.horizons = {
-        events: Horizon(rules.fold.windows.stretch_ms, before=1),
-        windows: Horizon(rules.drift_stretch_ms, before=1),
+        events: Horizon(rules.windows.stretch, before=1),
+        windows: Horizon(rules.merge.stretch, before=1),
     }
     _Wiring(app, settings, rules, events, windows)
     return app
@@ -96,7 +96,7 @@ class _Wiring:
         app.agent(app.topic(windows, schema=FrameSchema()), name="windows")(self.on_windows)
         app.on_partitions_assigned.connect(self.on_assigned)
         app.task(on_leader=False)(self.on_start)
-        self._send_every_s = rules.send_every_ms / 1000
+        self._send_every_s = rules.windows.send_every / 1000
         app.timer(interval=TICK_S)(self.on_tick)
         app.timer(interval=REPORT_EVERY_S)(self.on_report)
 

@@ -1,7 +1,7 @@
 """Window parts → whole windows: what the partitions tallied of one agent, added up.
 
 A window is judged once, when no partition that still speaks of the agent can add to it: each says how far
-it has come (its watermark). A partition that has been silent about the agent for `quiet_ms` is not waited for.
+it has come (its watermark). A partition that has been silent about the agent for `quiet` is not waited for.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import Field
+
 from . import sketch
+from .section import Duration, Section
 from .windows import METRICS, SUMS
 
 Source = tuple[int, int, str | None, str | None]
@@ -40,18 +43,27 @@ class _Agent:
     """Start of the last window that was handed out."""
 
 
-@dataclass(frozen=True, slots=True)
-class MergeRules:
-    """How long a window is waited for."""
+class MergeRules(Section):
+    """How long a window is waited for before it is judged."""
 
-    grace_ms: int = 10_000
-    """After a window's end, by event time."""
-    quiet_ms: int = 5_000
-    """After how long of silence a partition is not waited for, by log time."""
-    ahead_ms: int = 86_400_000
-    """A window that ends so far ahead of the log waits: handed out, it would make all before it late."""
-    most_windows: int = 240
-    """Windows an agent may have waiting; beyond it the oldest is handed out as it is."""
+    grace: Duration = Field(10_000, ge=0, description="How long after a window's end, by event time, it is judged.")
+    quiet: Duration = Field(
+        5_000, ge=100, description="A partition that was silent about an agent for so long is not waited for."
+    )
+    ahead: Duration = Field(
+        86_400_000,
+        ge=0,
+        description="A window that ends so far ahead of the log waits: judged, it would make all before it late.",
+    )
+    most_windows: int = Field(
+        240, ge=1, description="Windows that an agent may have waiting; beyond it the oldest is judged as it is."
+    )
+    stretch: Duration = Field(
+        3_600_000,
+        ge=60_000,
+        le=86_400_000,
+        description="Stretch of log time by which windows are replayed when a worker starts: one to two of them.",
+    )
 
 
 class Merger:
@@ -84,8 +96,8 @@ class Merger:
         for name in list(self._agents):
             agent = self._agents[name]
             # Without a mark (0) a partition's events have told no time that can be: it is not waited for either.
-            speaking = [mark for mark, heard in agent.marks.values() if mark and heard >= log_ms - self.rules.quiet_ms]
-            through = min([*speaking, log_ms + self.rules.ahead_ms]) - self.rules.grace_ms
+            speaking = [mark for mark, heard in agent.marks.values() if mark and heard >= log_ms - self.rules.quiet]
+            through = min([*speaking, log_ms + self.rules.ahead]) - self.rules.grace
             starts = sorted(agent.parts)
             for place, start in enumerate(starts):
                 parts = agent.parts[start].values()

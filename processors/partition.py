@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from pydantic import Field
 
 from ..schemas.anomalies import Anomaly
 from ..schemas.ids import derived_hex
 from . import loops
+from .loops import LoopRules
 from .replay import stretch_start
 from .runs import I64, U64, Mask, RunTable
+from .section import Duration, Section
 from .windows import Tally, WindowRules
 
 EVENT_COLUMNS = (
@@ -46,18 +49,30 @@ EVENT_COLUMNS = (
 
 SWEEP_MS = 60_000
 """How often idle runs are looked for, log time."""
-MOST_ENDED = 200_000
-"""Ended runs of one generation, about 30 MB; a busier partition forgets them sooner than an idle run."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoldRules:
-    """Settings of the fold."""
+class RunRules(Section):
+    """How long runs are remembered."""
 
-    loops: loops.LoopRules = field(default_factory=loops.LoopRules)
-    windows: WindowRules = field(default_factory=WindowRules)
-    idle_run_ms: int = 900_000
-    """A run with no event for so long, by log time, is forgotten; what is resent of an ended one is known as long."""
+    idle: Duration = Field(
+        900_000,
+        ge=60_000,
+        description="A run with no event for so long, by log time, is forgotten; an ended one is known as long, "
+        "so that what is resent of it is told.",
+    )
+    most_ended: int = Field(
+        200_000,
+        ge=1_000,
+        description="Ended runs that a partition remembers, some 150 bytes each; a busier one forgets them sooner.",
+    )
+
+
+class FoldRules(Section):
+    """What the fold of a partition goes by."""
+
+    loops: LoopRules = Field(default_factory=LoopRules)
+    windows: WindowRules = Field(default_factory=WindowRules)
+    runs: RunRules = Field(default_factory=RunRules)
 
 
 @dataclass(slots=True)
@@ -106,7 +121,7 @@ class PartitionFold:
             return out
         # A broker that takes over from another may have a clock that is behind; a stretch that is over stays so.
         log_ms = self.log_ms = max(log_ms, self.log_ms)
-        stretch_ms = stretch_start(log_ms, self.rules.windows.stretch_ms)
+        stretch_ms = stretch_start(log_ms, self.rules.windows.stretch)
         if stretch_ms > self._stretch_ms:
             out.parts = self.tally.parts(log_ms, over_ms=stretch_ms)
             self._stretch_ms = stretch_ms
@@ -168,8 +183,8 @@ class PartitionFold:
         if log_ms - self._swept_ms < SWEEP_MS:
             return
         self._swept_ms = stretch_start(log_ms, SWEEP_MS)
-        self.runs.forget(log_ms - self.rules.idle_run_ms)
-        if log_ms - self._aged_ms >= self.rules.idle_run_ms or self.runs.ended >= MOST_ENDED:
+        self.runs.forget(log_ms - self.rules.runs.idle)
+        if log_ms - self._aged_ms >= self.rules.runs.idle or self.runs.ended >= self.rules.runs.most_ended:
             self._aged_ms = log_ms
             self.runs.age()
 

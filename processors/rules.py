@@ -1,22 +1,27 @@
-"""Every threshold of the processors, in one frozen object with safe defaults."""
+"""Every setting of the detectors, in one frozen object with safe defaults; `rules_file.py` reads it from YAML."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from pydantic import Field
 
 from .drift import DriftRules
+from .loops import LoopRules
 from .merge import MergeRules
-from .partition import FoldRules
+from .partition import FoldRules, RunRules
+from .section import Section
+from .windows import WindowRules
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the fold, the merging of windows and the judging of drift go by."""
+class Rules(Section):
+    """What the processors go by. What people set comes first; what only its costs depend on, last."""
 
-    fold: FoldRules = field(default_factory=FoldRules)
-    merge: MergeRules = field(default_factory=MergeRules)
-    drift: DriftRules = field(default_factory=DriftRules)
-    drift_stretch_ms: int = 3_600_000
-    """Stretch of log time by which the window topic is replayed: one to two of them make a baseline."""
-    send_every_ms: int = 3_000
-    """How often a partition's changed window parts are sent."""
+    loops: LoopRules = Field(default_factory=LoopRules, description="Loops within a run.")
+    drift: DriftRules = Field(default_factory=DriftRules, description="An agent's metrics against what they were.")
+    runs: RunRules = Field(default_factory=RunRules, description="How long runs are remembered.")
+    windows: WindowRules = Field(default_factory=WindowRules, description="How windows of event time are cut.")
+    merge: MergeRules = Field(default_factory=MergeRules, description="How windows of all partitions come together.")
+
+    @property
+    def fold(self) -> FoldRules:
+        """What the fold of a partition goes by."""
+        return FoldRules(loops=self.loops, windows=self.windows, runs=self.runs)

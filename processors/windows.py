@@ -9,13 +9,14 @@ window was sent makes a further part, or replaces the part of its own stretch by
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import polars as pl
+from pydantic import Field
 
 from .replay import stretch_start
+from .section import Duration, Section
 from .sketch import keys_of
 
 GROUP = ("agent", "agent_version", "model", "tool")
@@ -66,23 +67,40 @@ _SKETCHED: Mapping[str, Mapping[str, pl.Expr]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class WindowRules:
-    """How windows are cut and when they are sent."""
+class WindowRules(Section):
+    """How windows of event time are cut and when they are sent."""
 
-    window_ms: int = 60_000
-    grace_ms: int = 10_000
-    """How long after a window's end, in event time, its last events may still come."""
-    idle_ms: int = 30_000
-    """After how long without an agent's events, in log time, its windows are closed without a watermark."""
-    stretch_ms: int = 300_000
-    """Length of a stretch of log time; see `processors/replay.py`."""
-    tools_every_ms: int = 10_000
-    """How often, by log time, the parts of tools are sent at the most: there are many of them."""
-    ahead_ms: int = 86_400_000
-    """An event that lies so far ahead of the log moves no watermark: a wrong clock would close all windows."""
-    buffer_events: int = 65_536
-    """How many events are kept as columns before they are grouped."""
+    length: Duration = Field(60_000, ge=1_000, le=3_600_000, description="Length of a window of event time.")
+    grace: Duration = Field(
+        10_000, ge=0, description="How long after a window's end, by event time, its last events may still come."
+    )
+    idle: Duration = Field(
+        30_000,
+        ge=1_000,
+        description="After how long without an agent's events, by log time, its windows are closed as they are.",
+    )
+    ahead: Duration = Field(
+        86_400_000,
+        ge=0,
+        description="An event that lies so far ahead of the log moves no watermark: its clock must be wrong.",
+    )
+    send_every: Duration = Field(
+        3_000, ge=100, le=60_000, description="How often a partition's changed window parts are sent."
+    )
+    tools_every: Duration = Field(
+        10_000,
+        ge=0,
+        description="How often, by log time, the parts of single tools are sent at the most: there are many of them.",
+    )
+    stretch: Duration = Field(
+        300_000,
+        ge=1_000,
+        le=86_400_000,
+        description="Stretch of log time by which events are replayed when a worker starts: one to two of them.",
+    )
+    buffer_events: int = Field(
+        65_536, ge=1, le=4_194_304, description="Events that are kept as columns before they are grouped."
+    )
 
 
 class Tally:
@@ -109,7 +127,7 @@ class Tally:
         """
         if not columns.height:
             return
-        slot = stretch_start(log_ms, self.rules.stretch_ms)
+        slot = stretch_start(log_ms, self.rules.stretch)
         self._buffer.append(
             columns.with_columns(
                 slot_ms=pl.lit(slot, pl.Int64), log_ms=pl.lit(log_ms, pl.Int64), version=pl.lit(next_offset, pl.Int64)
@@ -139,7 +157,7 @@ class Tally:
             return iter(())
         totals = self._totals.with_columns(closed=self._closed(log_ms), over=pl.col("slot_ms") < over_ms)
         agents = totals.filter(pl.col("agent_key").is_in(list(self._dirty[False])))
-        due = log_ms >= self._tools_sent_ms + self.rules.tools_every_ms
+        due = log_ms >= self._tools_sent_ms + self.rules.tools_every
         if due:
             self._tools_sent_ms = log_ms
         tools = totals.filter(
@@ -181,7 +199,7 @@ class Tally:
         events = pl.concat(self._buffer, rechunk=True).with_columns(*finite)
         self._buffer.clear()
         self._buffered = 0
-        start = pl.col("ts_ms").floordiv(self.rules.window_ms) * self.rules.window_ms
+        start = pl.col("ts_ms").floordiv(self.rules.length) * self.rules.length
         agent_key = pl.struct("slot_ms", "window_start_ms", *GROUP[:3]).hash()
         events = events.with_columns(window_start_ms=start).with_columns(agent_key=agent_key)
         # One integer per group: grouping by it is several times faster than by its six columns.
@@ -215,7 +233,7 @@ class Tally:
         self._totals = totals if self._totals is None else _added(pl.concat([self._totals, totals], how="diagonal"))
         self._dirty[False].update(totals["agent_key"].to_list())
         self._dirty[True].update(totals.filter(pl.col("tool").is_not_null())["key"].to_list())
-        plausible = pl.col("ts_ms") <= pl.col("log_ms") + self.rules.ahead_ms
+        plausible = pl.col("ts_ms") <= pl.col("log_ms") + self.rules.ahead
         seen = events.group_by("agent").agg(pl.col("ts_ms").filter(plausible).max(), pl.col("log_ms").max())
         for agent, ts_ms, log_ms in seen.iter_rows():
             before = self._watermarks.get(agent, (0, 0))
@@ -232,15 +250,15 @@ class Tally:
     def _closed(self, log_ms: int) -> pl.Expr:
         """Whether a window is over: by its agent's watermark, or because the agent fell silent."""
         marks = {
-            agent: 2**62 if seen_ms < log_ms - self.rules.idle_ms else ts_ms
+            agent: 2**62 if seen_ms < log_ms - self.rules.idle else ts_ms
             for agent, (ts_ms, seen_ms) in self._watermarks.items()
         }
         watermark = pl.col("agent").replace_strict(list(marks), list(marks.values()), return_dtype=pl.Int64)
-        return watermark >= pl.col("window_start_ms") + self.rules.window_ms + self.rules.grace_ms
+        return watermark >= pl.col("window_start_ms") + self.rules.length + self.rules.grace
 
     def _forget(self, log_ms: int) -> None:
         """Lets go of agents that were silent for two stretches."""
-        since = log_ms - 2 * self.rules.stretch_ms
+        since = log_ms - 2 * self.rules.stretch
         held = set() if self._totals is None else set(self._totals["agent"].unique().to_list())
         self._watermarks = {
             agent: mark for agent, mark in self._watermarks.items() if mark[1] >= since or agent in held
@@ -266,7 +284,7 @@ class Tally:
             )
         }
         record = {name: row[name] for name in (*_IDENTITY, "version", "closed", *SUMS)}
-        record["window_ms"] = self.rules.window_ms
+        record["window_ms"] = self.rules.length
         record["source_partition"] = self.partition
         record["watermark_ms"] = marks[row["agent"]]
         record["stop_reasons"] = [name.removeprefix(_REASON) for name in own if name.startswith(_REASON)]

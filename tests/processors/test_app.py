@@ -131,7 +131,7 @@ def test_the_first_frame_of_a_stretch_waits_for_what_was_told_of_the_last() -> N
         await settled()
         assert [WINDOWS] == [topic for topic, _, _ in emitter.sent]
         # All of the stretch was sent by the tick, and is under way.
-        first = looping(1, 1, log_ms=T0 + Rules().fold.windows.stretch_ms)
+        first = looping(1, 1, log_ms=T0 + Rules().windows.stretch)
         await wiring._guarded(first, wiring._events)
         await settled()
         assert not first.acked

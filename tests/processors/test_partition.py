@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runwatch.processors.partition import FoldRules, PartitionFold
+from runwatch.processors.partition import FoldRules, PartitionFold, RunRules
 from runwatch.processors.windows import WindowRules
 from runwatch.schemas.anomalies import Anomaly
 
@@ -18,7 +17,7 @@ from .plans import Logged, logs
 from .support import T0, columns, cut, event, offsets
 
 RULES = FoldRules(windows=WindowRules(buffer_events=9))
-STRETCH_MS = RULES.windows.stretch_ms
+STRETCH_MS = RULES.windows.stretch
 
 
 class Folding:
@@ -144,7 +143,7 @@ def test_an_event_that_the_stop_overtook_counts() -> None:
 
 
 def test_an_idle_run_is_forgotten_by_log_time() -> None:
-    folding = Folding(replace(RULES, idle_run_ms=120_000))
+    folding = Folding(RULES.model_copy(update={"runs": RunRules(idle=120_000)}))
     folding.add(repeated(3))
     folding.add([event("other")], 3, T0 + 119_000)
     assert 2 == len(folding.fold.runs)

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from runwatch.processors.drift import DriftRules
 from runwatch.processors.frames import Frame
 from runwatch.processors.merge import MergeRules
-from runwatch.processors.partition import FoldRules
 from runwatch.processors.replay import stretch_start
 from runwatch.processors.rules import Rules
 from runwatch.processors.watch import EventWatch, WindowWatch, stamped
@@ -28,9 +27,9 @@ from .test_merge import MINUTE, part
 
 STRETCH = 60_000
 RULES = Rules(
-    fold=FoldRules(windows=WindowRules(stretch_ms=STRETCH, buffer_events=11, tools_every_ms=1000)),
+    windows=WindowRules(stretch=STRETCH, buffer_events=11, tools_every=1000),
     drift=DriftRules(sustain_ms=4 * MINUTE, least_windows=3, cool_windows=2),
-    merge=MergeRules(quiet_ms=5000),
+    merge=MergeRules(quiet=5000),
 )
 Message = tuple[int, bytes | None]
 

@@ -89,7 +89,7 @@ def test_the_latest_parts_are_the_truth_however_events_are_batched(
             # The clock on the wall may be far ahead of the log that is being read.
             latest.take(tally.parts(log_ms + 10**7))
     latest.take(tally.parts(AFTERWARDS, AFTERWARDS))
-    assert expected_parts(logged, RULES.window_ms, RULES.stretch_ms) == latest.contents
+    assert expected_parts(logged, RULES.length, RULES.stretch) == latest.contents
     assert 0 == tally.groups
 
 
