@@ -28,6 +28,9 @@ class Settings(BaseSettings):
         default=None, description="Schema registry's address; without one, ids are fingerprints."
     )
     prefix: str = Field(default="", description="Put before every topic's name, so that fleets can share a cluster.")
+    rules: Path | None = Field(
+        default=None, description="File of rules for the processors; `runwatch rules` prints what may be in it."
+    )
     partitions: int = Field(default=4, ge=1, description="Partitions of a spread topic when runwatch makes it.")
     replication: int = Field(default=1, ge=1, description="Copies of a topic when runwatch makes it.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -22,8 +23,10 @@ AWAY = 3
 class Fail(Exception):
     """Ends a command with a sentence and an exit code."""
 
-    def __init__(self, message: str, code: int = AWAY) -> None:
-        super().__init__(message)
+    def __init__(self, message: str | Sequence[str], code: int = AWAY) -> None:
+        """`message`: a sentence, or several that take a line each."""
+        self.lines = [message] if isinstance(message, str) else list(message)
+        super().__init__("\n".join(self.lines))
         self.code = code
 
 
@@ -48,7 +51,8 @@ class Reporting(TyperGroup):
                 raise
             if isinstance(error, OSError):
                 _forget_output()
-            typer.secho(visible(str(failure)), err=True, fg="red")
+            for line in failure.lines:
+                typer.secho(visible(line), err=True, fg="red")
             raise typer.Exit(failure.code) from error
 
 
@@ -88,6 +92,7 @@ _EXTRAS = {
     "numpy": "processors",
     "faust": "processors",
     "aiokafka": "processors",
+    "yaml": "processors",
     "clickhouse_connect": "sinks",
     "chdb": "stack",
     "aiohttp": "stack",

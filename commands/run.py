@@ -8,6 +8,7 @@ import os
 import typer
 
 from .. import config
+from .rules import load_rules
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +21,7 @@ def process() -> None:
     """Run a processor: it watches the events, and says what loops and what drifts.
 
     Start as many as there are partitions; they share the work. Settings are environment variables, such as
-    RUNWATCH_KAFKA=broker-1:9092,broker-2:9092 and RUNWATCH_PREFIX=prod.
+    RUNWATCH_KAFKA=broker-1:9092,broker-2:9092 and RUNWATCH_PREFIX=prod; RUNWATCH_RULES names a file of rules.
 
     Example: [bold]RUNWATCH_KAFKA=127.0.0.1:9092 runwatch process[/bold]
     """
@@ -29,7 +30,8 @@ def process() -> None:
     _log()
     from ..processors.app import run_processors
 
-    run_processors(config.load())
+    settings = config.load()
+    run_processors(settings, load_rules(settings.rules))
 
 
 def sink() -> None:

@@ -13,6 +13,7 @@ import typer
 from .. import config
 from .exits import AWAY, FOUND, MISUSED, Fail
 from .output import Format, FormatOption, console, print_rows, say
+from .rules import load_rules
 from .table import visible
 
 if TYPE_CHECKING:
@@ -53,8 +54,11 @@ def up(
 
 
 def stack_options(settings: config.Settings, **ports: Any) -> Options:
-    """What the local stack is started with; `ports` as `Options` names them."""
+    """What the local stack is started with; `ports` as `Options` names them. A rules file is read first."""
     from ..stack.services import Options
+
+    if settings.rules is not None:
+        load_rules(settings.rules)
 
     return Options(
         settings.home,
@@ -62,6 +66,7 @@ def stack_options(settings: config.Settings, **ports: Any) -> Options:
         partitions=settings.partitions,
         clickhouse_user=settings.clickhouse_user,
         clickhouse_password=settings.clickhouse_password.get_secret_value(),
+        rules=None if settings.rules is None else str(settings.rules.absolute()),
         **ports,
     )
 

@@ -34,11 +34,11 @@ SLICE = 32
 """Window parts that are sent without looking up: some 5 ms."""
 
 
-def run_processors(settings: Settings, rules: Rules | None = None) -> None:
+def run_processors(settings: Settings, rules: Rules) -> None:
     """Runs a worker until it is told to stop (SIGINT or SIGTERM). Raises `TopicsError` where the broker is away."""
     ensure_topics(settings.kafka, settings.prefix, partitions=settings.partitions, replication=settings.replication)
     with TemporaryDirectory(prefix="runwatch-") as folder:
-        app = build_app(settings, rules or Rules(), Path(folder))
+        app = build_app(settings, rules, Path(folder))
         worker = faust.Worker(app, loglevel="WARN", quiet=True, override_logging=False, redirect_stdouts=False)
         worker.execute_from_commandline()
 

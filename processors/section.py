@@ -11,10 +11,14 @@ _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
 
 
+LONGEST_MS = 3_660 * 86_400_000
+"""Ten years: longer ones are slips of the finger."""
+
+
 class Section(BaseModel):
     """A part of the rules. Each field has a default that is safe, and a description that is printed beside it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 def parse_duration(value: object) -> object:
@@ -24,13 +28,18 @@ def parse_duration(value: object) -> object:
     found = _DURATION.fullmatch(value)
     if found is None:
         raise ValueError(f"a duration is a number and one of {', '.join(_UNITS)}, such as 10m; this is {value!r}")
-    return round(float(found[1]) * _UNITS[found[2]])
+    ms = float(found[1]) * _UNITS[found[2]]
+    if ms > LONGEST_MS:
+        raise ValueError(f"{value!r} is longer than {shown_duration(LONGEST_MS)}, the longest of durations")
+    return round(ms)
 
 
 def shown_duration(ms: int) -> str:
     """A duration in the largest unit that holds it whole: 600000 → `10m`."""
+    if ms == 0:
+        return "0s"
     for unit in ("d", "h", "m", "s"):
-        if ms and ms % _UNITS[unit] == 0:
+        if ms % _UNITS[unit] == 0:
             return f"{ms // _UNITS[unit]}{unit}"
     return f"{ms}ms"
 

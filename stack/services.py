@@ -36,6 +36,8 @@ class Options:
     clickhouse_user: str = "default"
     clickhouse_password: str = field(default="", repr=False)
     kafka_heap_mb: int = 512
+    rules: str | None = None
+    """File of rules for the processors, by its whole path: they do not run in the folder in which `up` was said."""
 
     def __post_init__(self) -> None:
         """Refuse names that nobody knows."""
@@ -153,4 +155,6 @@ def parts(options: Options, ports: Mapping[str, int]) -> list[Service]:
         "RUNWATCH_PREFIX": options.prefix,
         "RUNWATCH_PARTITIONS": str(options.partitions),
     }
+    if options.rules is not None:
+        env["RUNWATCH_RULES"] = options.rules
     return [Service(name, [sys.executable, "-m", "runwatch", *PARTS[name]], env=env) for name in options.parts]

@@ -113,8 +113,7 @@ class Supervisor:
             assert child.process is not None
             code = child.process.poll()
             if code is not None:
-                last = (logs.tail(log, 1) or ["it is empty"])[0][:300]
-                raise StackError(f"{name} ended with code {code} before it was ready; its log {log} ends with: {last}")
+                raise StackError(f"{name} ended with code {code} before it was ready; {_told(log)}")
             if time.monotonic() > deadline:
                 raise StackError(f"{name} was not ready after {service.ready_s:.0f} s: see its log {log}")
             time.sleep(0.05)
@@ -197,7 +196,8 @@ class Supervisor:
         child.process = None
         child.state = "waiting"
         child.start_at = now + wait
-        self._say(f"{name} ended with code {code}; it starts again in {wait:.1f} s. Its log: {self._home.log(name)}")
+        log = self._home.log(name)
+        self._say(f"{name} ended with code {code} and starts again in {wait:.1f} s; {_told(log)}")
         self._save()
 
     def _save(self) -> None:
@@ -209,6 +209,12 @@ class Supervisor:
                 "services": [child.to_json(self._home) for child in self._children],
             },
         )
+
+
+def _told(log: Path) -> str:
+    """What a service said last."""
+    last = (logs.tail(log, 1) or ["it is empty"])[0][:300]
+    return f"its log {log} ends with: {last}"
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
