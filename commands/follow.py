@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -23,7 +24,10 @@ def _unheard(_: str) -> None:
 
 
 class AnomalyFeed:
-    """Anomalies from now on, in the order in which they are found. A context manager."""
+    """Anomalies from now on, in the order in which they are found. A context manager.
+
+    One thread may read and another leave the `with` block: the reader then ends.
+    """
 
     def __init__(
         self, settings: Settings, timeout_s: float = 10.0, on_trouble: Callable[[str], None] = _unheard
@@ -36,6 +40,9 @@ class AnomalyFeed:
         self._kafka = settings.kafka
         self._tell = on_trouble
         self._away = False
+        # librdkafka frees a consumer when it is closed, even while another thread polls it, which is a crash.
+        self._using = threading.Lock()
+        self._closed = False
         self._registry = open_registry(settings.registry)
         self._reader = load("anomaly")
         self._consumer = Consumer(
@@ -67,9 +74,12 @@ class AnomalyFeed:
             raise
 
     def read(self, stop: Callable[[], bool]) -> Iterator[Anomaly]:
-        """Anomalies until `stop` says so."""
+        """Anomalies until `stop` says so, or the feed is closed."""
         while not stop():
-            message = self._consumer.poll(0.1)
+            with self._using:
+                if self._closed:
+                    return
+                message = self._consumer.poll(0.1)
             if message is None or message.error():
                 continue
             self._away = False
@@ -91,4 +101,7 @@ class AnomalyFeed:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._consumer.close()
+        # First, so that a reader does not begin another poll before we come to our turn.
+        self._closed = True
+        with self._using:
+            self._consumer.close()

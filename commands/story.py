@@ -77,13 +77,16 @@ class Story:
         with AnomalyFeed(self._settings) as feed:
             listener = threading.Thread(target=self._listen, args=(feed, stopping), daemon=True)
             listener.start()
-            with Fleet(self._fleet_settings, self._start_ms, self._connect) as fleet:
-                self._live(fleet)
-                fleet.close()
-                progress, stats = fleet.progress, fleet.stats
-            stored = self._settle(stats["delivered"])
-            stopping.set()
-            listener.join()
+            try:
+                with Fleet(self._fleet_settings, self._start_ms, self._connect) as fleet:
+                    self._live(fleet)
+                    fleet.close()
+                    progress, stats = fleet.progress, fleet.stats
+                stored = self._settle(stats["delivered"])
+            finally:
+                # Ctrl-C too: nothing more is told, and nobody reads the feed when it is closed.
+                stopping.set()
+                listener.join()
         self._conclude(progress, stats["delivered"], stored)
         return {
             "events": {"sent": stats["sent"], "stored": stored},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,6 +113,41 @@ def test_what_was_sent_is_what_is_read(kafka: FakeConsumer) -> None:
     kafka.messages = [message(sent[0]), None, Message(b"\x07rubbish"), message(sent[1])]
     with AnomalyFeed(Settings()) as feed:
         assert sent == list(feed.read(lambda: not kafka.messages))
+
+
+@dataclass
+class SlowConsumer(FakeConsumer):
+    """One whose polls last; notes whether it is closed under a poll, or polled after it was closed."""
+
+    polled: threading.Event = field(default_factory=threading.Event)
+    polling: bool = False
+    misused: list[str] = field(default_factory=list)
+
+    def poll(self, seconds: float) -> None:
+        if self.closed:
+            self.misused.append("polled when closed")
+        self.polling = True
+        self.polled.set()
+        threading.Event().wait(seconds)
+        self.polling = False
+
+    def close(self) -> None:
+        if self.polling:
+            self.misused.append("closed while polled")
+        self.closed = True
+
+
+def test_the_feed_is_not_closed_under_a_thread_that_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """librdkafka would free what the other thread is in: a crash, at Ctrl-C in the demo."""
+    kafka = SlowConsumer()
+    monkeypatch.setattr("runwatch.commands.follow.Consumer", kafka.made)
+    read: list[Anomaly] = []
+    with AnomalyFeed(Settings()) as feed:
+        reader = threading.Thread(target=lambda: read.extend(feed.read(lambda: False)), daemon=True)
+        reader.start()
+        assert kafka.polled.wait(10)
+    reader.join(10)
+    assert (False, True, [], []) == (reader.is_alive(), kafka.closed, kafka.misused, read)
 
 
 def test_a_broker_that_goes_away_is_told_once_each_time(kafka: FakeConsumer) -> None:
