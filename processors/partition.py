@@ -5,6 +5,7 @@ Pure but for its own state: the same events in any frames give the same anomalie
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,11 +14,10 @@ import polars as pl
 from pydantic import Field
 
 from ..schemas.anomalies import Anomaly
-from ..schemas.ids import derived_hex
 from . import loops
-from .loops import LoopRules
+from .loops import LoopRules, Runaways
 from .replay import stretch_start
-from .runs import I64, U64, Mask, RunTable
+from .runs import I64, Mask, RunTable
 from .section import Duration, Section
 from .windows import Tally, WindowRules
 
@@ -102,6 +102,7 @@ class PartitionFold:
         self.partition = partition
         self.rules = rules
         self.runs = RunTable()
+        self._usual = Runaways(rules.loops.runaway)
         self.tally = Tally(partition, rules.windows)
         self.counts = FoldCounts()
         self.log_ms = 0
@@ -146,37 +147,43 @@ class PartitionFold:
         self.tally.add(columns, log_ms, int(offsets[-1]) + 1)
         stopped = (columns["kind"] == "stop").to_numpy()
         if not stopped.any():
-            return self._loops(columns, rows, offsets)
+            return self._judge(columns, rows, offsets)
         found: list[Anomaly] = []
         start = 0
         restarts, over = _stops(rows, stopped)
         for end in [*restarts, columns.height]:
-            found += self._loops(columns[start:end], rows[start:end], offsets[start:end])
+            found += self._judge(columns[start:end], rows[start:end], offsets[start:end])
             self.runs.restart(rows[start:end][stopped[start:end]])
             start = end
         self.runs.end(over)
         return found
 
-    def _loops(self, columns: pl.DataFrame, rows: I64, offsets: I64) -> list[Anomaly]:
+    def _judge(self, columns: pl.DataFrame, rows: I64, offsets: I64) -> list[Anomaly]:
+        """What these events show of their runs, of which none goes on after its stop."""
+        return [*self._loops(columns, rows, offsets), *self._runaways(columns, rows, offsets)]
+
+    def _loops(self, columns: pl.DataFrame, rows: I64, offsets: I64) -> Iterator[Anomaly]:
         # Calls whose arguments nobody hashed cannot be told to be the same.
         is_call = (columns["kind"] == "tool_result") & columns["args_sha"].is_not_null()
         at = np.flatnonzero(is_call.to_numpy())
         if not len(at):
-            return []
+            return
         tools = columns[at]
-        found = loops.find(
-            self.runs,
-            rows[at],
-            _call_hashes(tools),
-            _outcome_hashes(tools),
-            tools["seq"].to_numpy(),
-            tools["ts_ms"].to_numpy(),
-            self.rules.loops,
+        for loop in loops.find(self.runs, rows[at], loops.calls_of(tools), self.rules.loops):
+            self.counts.loops += 1
+            yield loops.of_loop(loop, tools.row(loop.at, named=True), self.partition, int(offsets[at[loop.at]]))
+
+    def _runaways(self, columns: pl.DataFrame, rows: I64, offsets: I64) -> Iterator[Anomaly]:
+        is_request = pl.col("kind") == "model_result"
+        took = columns.select(
+            tokens=pl.when(is_request).then(pl.sum_horizontal("input_tokens", "output_tokens")).fill_null(0),
+            cost_usd=pl.when(is_request & pl.col("cost_usd").is_finite()).then("cost_usd").fill_null(0.0),
         )
-        self.counts.loops += len(found)
-        return [
-            _anomaly(loop, tools.row(loop.at, named=True), self.partition, int(offsets[at[loop.at]])) for loop in found
-        ]
+        stops = np.flatnonzero((columns["kind"] == "stop").to_numpy())
+        tokens, cost_usd = (took[name].cast(pl.Float64).to_numpy() for name in ("tokens", "cost_usd"))
+        for found in self._usual.find(self.runs, rows, tokens, cost_usd, stops, columns["agent"]):
+            self.counts.loops += 1
+            yield loops.of_runaway(found, columns.row(found.at, named=True), self.partition, int(offsets[found.at]))
 
     def _sweep(self, log_ms: int) -> None:
         """Forgets idle and ended runs, once in a while of log time, so that a replay forgets the same."""
@@ -209,42 +216,3 @@ def _stops(rows: I64, stopped: Mask) -> tuple[list[int], I64]:
             if is_stop:
                 ended.add(row)
     return places, rows[ends][is_over]
-
-
-def _call_hashes(tools: pl.DataFrame) -> U64:
-    return _mixed(tools["tool"], tools["args_sha"])
-
-
-def _outcome_hashes(tools: pl.DataFrame) -> U64:
-    """Hash of what came back; its lowest bit is set where the call failed."""
-    failed = (tools["status"] == "error").to_numpy().astype(np.uint64)
-    return _mixed(tools["error"], tools["result_sha"]) & ~np.uint64(1) | failed
-
-
-def _mixed(first: pl.Series, second: pl.Series) -> U64:
-    """One hash of two columns' values, in that order."""
-    hashes: U64 = first.hash().to_numpy() * np.uint64(0x9E3779B97F4A7C15) ^ second.hash().to_numpy()
-    return hashes
-
-
-def _anomaly(loop: loops.Loop, event: dict[str, Any], partition: int, offset: int) -> Anomaly:
-    return Anomaly(
-        anomaly_id=derived_hex(loop.verdict.rule, event["run_id"]),
-        rule=loop.verdict.rule,
-        state="open",
-        severity="critical",
-        ts_ms=event["ts_ms"],
-        onset_ms=loop.onset_ms,
-        agent=event["agent"],
-        agent_version=event["agent_version"],
-        model=event["model"],
-        run_id=event["run_id"],
-        step_id=event["step_id"],
-        tool=event["tool"],
-        value=float(loop.verdict.count),
-        period=loop.verdict.period,
-        seqs=loop.seqs,
-        message=loops.sentence(loop.verdict, event["tool"], loop.seqs, event["error"]),
-        source_partition=partition,
-        source_offset=offset,
-    )

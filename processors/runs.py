@@ -2,43 +2,41 @@
 
 A run takes one row. Repeats (an agent that resends after a crash) are told by the event's place in its run,
 as IPsec tells replayed packets (RFC 4303, 3.4.3): the highest place seen, and a bitmap of the 64 that end with it.
-The latest calls stand in a ring of `RING` places a run, as hashes: what a loop is made of, and no strings.
+The latest calls stand in a ring of `RING` places a run, as hashes: what a loop is made of, and no strings. What
+held of the calls before these, and how often in a row, is carried in a few numbers (`loops/measures.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
+LONGEST_CYCLE = 6
+_CYCLES = tuple(f"cycle_{period}" for period in range(2, LONGEST_CYCLE + 1))
+
 RING = 32
-"""Calls kept a run: enough for three rounds of a cycle of six, with calls between."""
+"""Calls kept a run: enough for five rounds of a cycle of six."""
+
+STREAKS = ("same", "eager", "failing", "error", "error_class", "stale", "poor_stale", "stagnant", *_CYCLES)
+"""What is counted in a row, a column each of `RunTable.streaks`."""
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 _WINDOW = 64
+_LARGE = 1_024
+"""A table grows by a quarter, and while it is small by up to so much more: doubling would leave half of it empty."""
 _FULL = np.uint64(2**64 - 1)
-_NOTHING_SEEN = -1 << _WINDOW
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """A run's latest tool calls, oldest first; at most `RING`."""
-
-    calls: list[int]
-    """Hash of tool and arguments."""
-    results: list[int]
-    """Hash of status, error and result; odd where the call failed."""
-    seqs: list[int]
-    times: list[int]
-    """Event time, milliseconds."""
 
 
 class RunTable:
-    """Rows for the open runs of one partition. Grows by doubling; rows of ended and idle runs are used again."""
+    """Rows for the open runs of one partition. Grows by a part of itself; rows of ended and idle runs are used again.
+
+    A column that begins with a run's first call, or is about its calls, is 0 in a run that has made none.
+    """
 
     def __init__(self, capacity: int = 1024) -> None:
         self._rows: dict[int, int] = {}
@@ -54,11 +52,22 @@ class RunTable:
         self.touched_ms: I64 = np.empty(0, np.int64)
         self.first_ms: I64 = np.empty(0, np.int64)
         self.calls: I64 = np.empty(0, np.int64)
-        self.fired: npt.NDArray[np.uint8] = np.empty(0, np.uint8)
-        self.ring_call: U64 = np.empty((0, RING), np.uint64)
-        self.ring_result: U64 = np.empty((0, RING), np.uint64)
+        self.fired: npt.NDArray[np.uint32] = np.empty(0, np.uint32)
+        # 32 bits of a hash: they are only ever compared with the run's own.
+        self.ring_call: npt.NDArray[np.uint32] = np.empty((0, RING), np.uint32)
+        self.ring_outcome: npt.NDArray[np.uint32] = np.empty((0, RING), np.uint32)
         self.ring_seq: npt.NDArray[np.int32] = np.empty((0, RING), np.int32)
         self.ring_ms: npt.NDArray[np.int32] = np.empty((0, RING), np.int32)
+        self.streaks: npt.NDArray[np.uint16] = np.empty((0, len(STREAKS)), np.uint16)
+        self.eager_since_ms: npt.NDArray[np.int32] = np.empty(0, np.int32)
+        self.last_class: npt.NDArray[np.uint32] = np.empty(0, np.uint32)
+        self.last_gap_ms: npt.NDArray[np.int32] = np.empty(0, np.int32)
+        self.poor: npt.NDArray[np.int32] = np.empty(0, np.int32)
+        self.new_calls: npt.NDArray[np.int32] = np.empty(0, np.int32)
+        self.new_gaps_ms: I64 = np.empty(0, np.int64)
+        self.retry_bits: npt.NDArray[np.uint32] = np.empty(0, np.uint32)
+        # Steps, tokens and US dollars that the run has taken so far.
+        self.taken: npt.NDArray[np.float64] = np.empty((0, 3), np.float64)
         self._grow(capacity)
 
     def __len__(self) -> int:
@@ -86,27 +95,41 @@ class RunTable:
         """Rows of these runs (each once), made for those that have none. `first_ms`: event time of each's first."""
         keys = runs.tolist()
         get = self._rows.get
-        rows = [get(key, -1) for key in keys]
-        for at, row in enumerate(rows):
-            if row < 0:
-                rows[at] = self._open(keys[at], int(first_ms[at]))
-        return np.array(rows, np.int64)
+        rows = np.array([get(key, -1) for key in keys], np.int64)
+        missing = np.flatnonzero(rows < 0)
+        if len(missing):
+            rows[missing] = self._open(runs[missing], first_ms[missing])
+        return rows
 
-    def _open(self, key: int, first_ms: int) -> int:
-        if not self._free:
-            self._grow(self._capacity * 2)
-        row = self._free.pop()
-        self._rows[key] = row
-        seen = self._ended.pop(key, None)
-        if seen is None:
-            seen = self._ended_before.pop(key, _NOTHING_SEEN)
-        self.run[row] = key
-        self.last_seq[row] = seen >> _WINDOW
-        self.seen[row] = seen & int(_FULL)
-        self.first_ms[row] = first_ms
-        self.calls[row] = 0
-        self.fired[row] = 0
-        return row
+    def _open(self, runs: U64, first_ms: I64) -> I64:
+        """New rows for these runs."""
+        while len(self._free) < len(runs):
+            self._grow(self._capacity + max(1, min(self._capacity, self._capacity // 4 + _LARGE)))
+        keys = runs.tolist()
+        taken = [self._free.pop() for _ in keys]
+        self._rows.update(zip(keys, taken, strict=True))
+        rows = np.array(taken, np.int64)
+        self.run[rows] = runs
+        self.first_ms[rows] = first_ms
+        self.last_seq[rows] = -1
+        self.seen[rows] = 0
+        self._anew(rows)
+        if self._ended or self._ended_before:
+            for key, row in zip(keys, taken, strict=True):
+                seen = self._ended.pop(key, None)
+                if seen is None:
+                    seen = self._ended_before.pop(key, None)
+                if seen is not None:
+                    self.last_seq[row] = seen >> _WINDOW
+                    self.seen[row] = seen & int(_FULL)
+        return rows
+
+    def _anew(self, rows: I64) -> None:
+        for column in (
+            self.calls, self.fired, self.streaks, self.eager_since_ms, self.last_class, self.last_gap_ms, self.poor,
+            self.new_calls, self.new_gaps_ms, self.retry_bits, self.taken,
+        ):  # fmt: skip
+            column[rows] = 0
 
     def end(self, rows: I64) -> None:
         """Gives the rows of ended runs free; that they ended is remembered until the second `age` from now."""
@@ -118,8 +141,7 @@ class RunTable:
 
     def restart(self, rows: I64) -> None:
         """Forgets these runs' calls, but not their places."""
-        self.calls[rows] = 0
-        self.fired[rows] = 0
+        self._anew(rows)
 
     def forget(self, idle_before_ms: int) -> int:
         """Gives the rows of runs free that were last touched before then (log time); returns how many."""
@@ -187,42 +209,13 @@ class RunTable:
 
     # -- calls -------------------------------------------------------------------------------------
 
-    def count_in_ring(self, rows: I64, calls: U64) -> I64:
-        """How often each of these calls stands among its run's kept calls."""
-        filled = np.minimum(self.calls[rows], RING)
-        same = self.ring_call[rows] == calls[:, None]
-        # Places that were never written hold a former run's hashes.
-        same &= np.arange(RING) < filled[:, None]
-        count: I64 = same.sum(axis=1, dtype=np.int64)
-        return count
-
-    def history(self, row: int) -> History:
-        """The run's kept calls."""
-        count = int(self.calls[row])
-        places = (np.arange(max(0, count - RING), count) % RING).tolist()
-        first_ms = int(self.first_ms[row])
-        return History(
-            self.ring_call[row][places].tolist(),
-            self.ring_result[row][places].tolist(),
-            self.ring_seq[row][places].tolist(),
-            [first_ms + ms for ms in self.ring_ms[row][places].tolist()],
-        )
-
-    def push(self, rows: I64, calls: U64, results: U64, seqs: I64, times: I64) -> None:
-        """Appends these calls (in the order they came) to their runs' rings."""
-        order = np.argsort(rows, kind="stable")
-        row = rows[order]
-        first = np.r_[True, row[1:] != row[:-1]]
-        starts = np.flatnonzero(first)
-        lengths = np.diff(np.r_[starts, len(row)])
-        rank = np.arange(len(row)) - np.repeat(starts, lengths)
+    def push(self, rows: I64, starts: I64, lengths: I64, kept: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Appends calls, sorted by run, to their runs' rings. `rows`: each once; `kept`: by ring, a value a call."""
+        rank = np.arange(lengths.sum()) - np.repeat(starts, lengths)
         # Only a run's last RING calls are written: the earlier would be overwritten, in no certain order.
         late = rank >= np.repeat(lengths, lengths) - RING
-        place = (self.calls[row] + rank) % RING
-        row, place, order_late = row[late], place[late], order[late]
-        self.ring_call[row, place] = calls[order_late]
-        self.ring_result[row, place] = results[order_late]
-        self.ring_seq[row, place] = np.minimum(seqs[order_late], 2**31 - 1)
-        self.ring_ms[row, place] = np.clip(times[order_late] - self.first_ms[row], -(2**31), 2**31 - 1)
-        which = rows[order][starts]
-        self.calls[which] += lengths
+        row = np.repeat(rows, lengths)[late]
+        place = (self.calls[row] + rank[late]) % RING
+        for name, values in kept.items():
+            getattr(self, f"ring_{name}")[row, place] = values[late]
+        self.calls[rows] += lengths

@@ -1,0 +1,182 @@
+"""Runs that take far more steps, tokens or money than their agent's runs do.
+
+What is usual is learned from the runs that ended in this partition, in the events' order, so that it is the same
+however they are cut into frames: of an agent's latest `KEPT` runs, what 99 of 100 took at the most, looked at anew
+after every `EVERY` of them. Runs of which something critical was said teach nothing.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from ..runs import I64, RunTable
+from .rules import RunawayRule
+from .said import RUNAWAY, is_said, looped, say
+from .verdicts import CRITICAL, WARNING
+
+KEPT = 128
+EVERY = 10
+MOST_AGENTS = 4_096
+"""Agents of which it is known what is usual, 2 kB each; beyond that the one known longest is forgotten."""
+
+_WHAT = ("steps", "tokens", "cost_usd")
+Usual = tuple[float, float, float]
+"""Steps, tokens and US dollars that 99 of 100 runs take at the most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runaway:
+    """A run that ran away."""
+
+    at: int
+    """Place of the event among those given."""
+    critical: bool
+    escalates: bool
+    what: str
+    """`steps`, `tokens` or `cost_usd`."""
+    value: float
+    usual: float
+
+    def sentence(self, agent: str) -> str:
+        """What a person on call is told."""
+        much = {
+            "steps": f"{self.value:,.0f} steps",
+            "tokens": f"{self.value:,.0f} tokens",
+            "cost_usd": f"${self.value:,.2f}",
+        }[self.what]
+        usual = f"${self.usual:,.2f}" if self.what == "cost_usd" else f"{self.usual:,.0f}"
+        return (
+            f"A run of {agent} has taken {much} so far, {self.value / self.usual:.1f} times what 99 of 100 "
+            f"of its runs end with ({usual})."
+        )
+
+
+class _Norm:
+    """What one agent's runs took."""
+
+    __slots__ = ("count", "taken", "usual")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.taken = array("d", bytes(8 * KEPT * len(_WHAT)))
+        self.usual: Usual | None = None
+
+    def add(self, took: Usual, least_runs: int) -> bool:
+        """Learns of an ended run; says whether what is usual was looked at anew."""
+        at = self.count % KEPT * len(_WHAT)
+        self.taken[at : at + len(_WHAT)] = array("d", took)
+        self.count += 1
+        if self.count % EVERY or self.count < least_runs:
+            return False
+        known = np.frombuffer(self.taken).reshape(KEPT, len(_WHAT))[: min(self.count, KEPT)]
+        rank = ceil(0.99 * len(known)) - 1
+        steps, tokens, cost = np.partition(known, rank, axis=0)[rank].tolist()
+        self.usual = (steps, tokens, cost)
+        return True
+
+
+class Runaways:
+    """What is usual for the agents of one partition, and the runs that are far beyond it."""
+
+    def __init__(self, rule: RunawayRule) -> None:
+        self.rule = rule
+        self._norms: dict[str, _Norm] = {}
+        self._least = np.array([rule.least_steps, rule.least_tokens, rule.least_cost_usd], np.float64)
+
+    def find(
+        self,
+        table: RunTable,
+        rows: I64,
+        tokens: npt.NDArray[np.float64],
+        cost_usd: npt.NDArray[np.float64],
+        stops: I64,
+        agents: pl.Series,
+    ) -> list[Runaway]:
+        """Runs that these events (in the order they came) show to run away; each level once a run. Notes the events.
+
+        A value an event: its run's row, the tokens and US dollars that it adds, its agent. `stops`: places of the
+        events that end their runs, each its run's last.
+        """
+        if not self.rule.enabled:
+            return []
+        touched, which = np.unique(rows, return_inverse=True)
+        added = np.stack([np.ones(len(rows)), tokens, cost_usd], axis=1)
+        before = table.taken[touched]
+        after = before + np.stack([np.bincount(which, added[:, at], len(touched)) for at in range(len(_WHAT))], axis=1)
+        table.taken[touched] = after
+        suspects = set(np.flatnonzero((after >= self._least).any(axis=1)).tolist())
+        # Agent → places at which what is usual was looked at anew, and what it had been until then.
+        looked: dict[str, list[tuple[int, Usual | None]]] = {}
+        found: list[Runaway] = []
+
+        def follow(run: int) -> None:
+            places = np.flatnonzero(which == run)
+            taken = before[run] + np.cumsum(added[places], axis=0)
+            found.extend(self._follow(table, int(touched[run]), places, taken, agents, looked))
+
+        for place, run, agent in zip(stops.tolist(), which[stops].tolist(), agents.gather(stops), strict=True):
+            if run in suspects:
+                suspects.discard(run)
+                follow(run)
+            if looped(table, int(touched[run])):
+                continue
+            norm = self._norm(agent)
+            usual = norm.usual
+            steps, tokens_taken, cost_taken = after[run].tolist()
+            if norm.add((steps, tokens_taken, cost_taken), self.rule.least_runs):
+                looked.setdefault(agent, []).append((place, usual))
+        for run in sorted(suspects):
+            follow(run)
+        return found
+
+    def _follow(
+        self,
+        table: RunTable,
+        row: int,
+        places: I64,
+        taken: npt.NDArray[np.float64],
+        agents: pl.Series,
+        looked: Mapping[str, Sequence[tuple[int, Usual | None]]],
+    ) -> Iterator[Runaway]:
+        """One run's events: its row, their places, and what it had taken with each."""
+        agent = agents[int(places[-1])]
+        held = self._norms.get(agent)
+        known = [*(usual for _, usual in looked.get(agent, ())), held.usual if held else None]
+        limits = [self.rule.warning * np.array(usual) for usual in known if usual is not None]
+        # Most long runs are long in a usual way: only what is beyond one of the limits is looked at event by event.
+        if is_said(table, row, RUNAWAY) or not any(((taken[-1] >= limit) & (limit > 0)).any() for limit in limits):
+            return
+        for place, amounts in zip(places.tolist(), taken.tolist(), strict=True):
+            usual = self._usual(agent, place, looked)
+            if usual is None:
+                continue
+            for at, (amount, norm) in enumerate(zip(amounts, usual, strict=True)):
+                if norm <= 0 or amount < self._least[at] or amount < self.rule.warning * norm:
+                    continue
+                level = CRITICAL if amount >= self.rule.critical * norm else WARNING
+                state = say(table, row, RUNAWAY, level)
+                if state is not None:
+                    yield Runaway(place, level == CRITICAL, state == "escalated", _WHAT[at], amount, norm)
+
+    def _usual(self, agent: str, place: int, looked: Mapping[str, Sequence[tuple[int, Usual | None]]]) -> Usual | None:
+        """What was usual for the agent when the event at that place came."""
+        norm = self._norms.get(agent)
+        for at, until in looked.get(agent, ()):
+            if place < at:
+                return until
+        return norm.usual if norm else None
+
+    def _norm(self, agent: str) -> _Norm:
+        norm = self._norms.get(agent)
+        if norm is None:
+            if len(self._norms) >= MOST_AGENTS:
+                del self._norms[next(iter(self._norms))]
+            norm = self._norms[agent] = _Norm()
+        return norm
