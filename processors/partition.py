@@ -5,7 +5,6 @@ Pure but for its own state: the same events in any frames give the same anomalie
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +15,7 @@ from pydantic import Field
 from ..schemas.anomalies import Anomaly
 from . import loops
 from .loops import LoopRules, Runaways
+from .numbers import Numbers, numbers_of
 from .replay import stretch_start
 from .runs import I64, Mask, RunTable
 from .section import Duration, Section
@@ -131,59 +131,44 @@ class PartitionFold:
         return out
 
     def _add(self, columns: pl.DataFrame, offsets: I64, log_ms: int) -> list[Anomaly]:
-        columns = columns.with_columns(pl.col("ts_ms").cast(pl.Int64))
-        hashes = columns["run_id"].hash().to_numpy()
-        runs, first, which = np.unique(hashes, return_index=True, return_inverse=True)
-        times = columns["ts_ms"].to_numpy()
-        rows = self.runs.locate(runs, times[first])[which]
+        numbers = numbers_of(columns)
+        runs, first, which = np.unique(numbers.run, return_index=True, return_inverse=True)
+        rows = self.runs.locate(runs, numbers.ts_ms[first])[which]
         self.runs.touched_ms[rows] = log_ms
-        keep = self.runs.fresh(rows, columns["seq"].to_numpy())
+        keep = self.runs.fresh(rows, numbers.seq)
         self.counts.events += len(keep)
         if not keep.all():
             self.counts.repeats += int((~keep).sum())
-            columns, rows, offsets = columns.filter(keep), rows[keep], offsets[keep]
-        if not columns.height:
+            columns, numbers, rows, offsets = columns.filter(keep), numbers[keep], rows[keep], offsets[keep]
+        if not len(numbers):
             return []
         self.tally.add(columns, log_ms, int(offsets[-1]) + 1)
-        stopped = (columns["kind"] == "stop").to_numpy()
-        if not stopped.any():
-            return self._judge(columns, rows, offsets)
+        if not numbers.is_stop.any():
+            return self._judge(columns, numbers, rows, offsets)
         found: list[Anomaly] = []
         start = 0
-        restarts, over = _stops(rows, stopped)
-        for end in [*restarts, columns.height]:
-            found += self._judge(columns[start:end], rows[start:end], offsets[start:end])
-            self.runs.restart(rows[start:end][stopped[start:end]])
+        restarts, over = _stops(rows, numbers.is_stop)
+        for end in [*restarts, len(numbers)]:
+            piece = slice(start, end)
+            found += self._judge(columns[piece], numbers[piece], rows[piece], offsets[piece])
+            self.runs.restart(rows[piece][numbers.is_stop[piece]])
             start = end
         self.runs.end(over)
         return found
 
-    def _judge(self, columns: pl.DataFrame, rows: I64, offsets: I64) -> list[Anomaly]:
+    def _judge(self, columns: pl.DataFrame, numbers: Numbers, rows: I64, offsets: I64) -> list[Anomaly]:
         """What these events show of their runs, of which none goes on after its stop."""
-        return [*self._loops(columns, rows, offsets), *self._runaways(columns, rows, offsets)]
-
-    def _loops(self, columns: pl.DataFrame, rows: I64, offsets: I64) -> Iterator[Anomaly]:
-        # Calls whose arguments nobody hashed cannot be told to be the same.
-        is_call = (columns["kind"] == "tool_result") & columns["args_sha"].is_not_null()
-        at = np.flatnonzero(is_call.to_numpy())
-        if not len(at):
-            return
-        tools = columns[at]
-        for loop in loops.find(self.runs, rows[at], loops.calls_of(tools), self.rules.loops):
-            self.counts.loops += 1
-            yield loops.of_loop(loop, tools.row(loop.at, named=True), self.partition, int(offsets[at[loop.at]]))
-
-    def _runaways(self, columns: pl.DataFrame, rows: I64, offsets: I64) -> Iterator[Anomaly]:
-        is_request = pl.col("kind") == "model_result"
-        took = columns.select(
-            tokens=pl.when(is_request).then(pl.sum_horizontal("input_tokens", "output_tokens")).fill_null(0),
-            cost_usd=pl.when(is_request & pl.col("cost_usd").is_finite()).then("cost_usd").fill_null(0.0),
-        )
-        stops = np.flatnonzero((columns["kind"] == "stop").to_numpy())
-        tokens, cost_usd = (took[name].cast(pl.Float64).to_numpy() for name in ("tokens", "cost_usd"))
-        for found in self._usual.find(self.runs, rows, tokens, cost_usd, stops, columns["agent"]):
-            self.counts.loops += 1
-            yield loops.of_runaway(found, columns.row(found.at, named=True), self.partition, int(offsets[found.at]))
+        at = np.flatnonzero(numbers.is_call)
+        found = loops.find(self.runs, rows[at], loops.calls_of(numbers[at]), self.rules.loops) if len(at) else []
+        anomalies = []
+        for loop in found:
+            place = int(at[loop.at])
+            anomalies.append(loops.of_loop(loop, columns.row(place, named=True), self.partition, int(offsets[place])))
+        for run in self._usual.find(self.runs, rows, numbers, columns["agent"]):
+            event = columns.row(run.at, named=True)
+            anomalies.append(loops.of_runaway(run, event, self.partition, int(offsets[run.at])))
+        self.counts.loops += len(anomalies)
+        return anomalies
 
     def _sweep(self, log_ms: int) -> None:
         """Forgets idle and ended runs, once in a while of log time, so that a replay forgets the same."""

@@ -62,6 +62,8 @@ def _said(table: RunTable, runs: Runs, held: list[Held]) -> list[tuple[int, Verd
     for number, one in enumerate(held):
         for level in (WARNING, CRITICAL):
             met = np.flatnonzero(one.level >= level)
+            if not len(met):
+                break
             # Of each run the first: what it says later, it has said.
             _, first = np.unique(runs.which[met], return_index=True)
             for place in met[first].tolist():

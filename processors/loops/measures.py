@@ -201,13 +201,12 @@ def _between(table: RunTable, runs: Runs, calls: Calls, seen: Mask) -> I64:
     at = np.flatnonzero(seen)
     if not len(at):
         return count
-    which, ordinal, start = runs.which[at], runs.ordinal[at], runs.start[at]
-    rows = runs.rows[which]
-    for lag in range(1, RING):
-        place = at - lag
-        here = place >= start
-        slot = (ordinal - lag) % RING
-        call = np.where(here, calls.call[np.maximum(place, 0)], table.ring_call[rows, slot])
-        outcome = np.where(here, calls.outcome[np.maximum(place, 0)], table.ring_outcome[rows, slot])
-        count[at] += (ordinal >= lag) & (call == calls.call[at]) & (outcome == calls.outcome[at])
+    lag = np.arange(1, RING)
+    place, ordinal = at[:, None] - lag, runs.ordinal[at][:, None]
+    here, slot = place >= runs.start[at][:, None], (ordinal - lag) % RING
+    place, row = np.maximum(place, 0), runs.rows[runs.which[at]][:, None]
+    call = np.where(here, calls.call[place], table.ring_call[row, slot])
+    outcome = np.where(here, calls.outcome[place], table.ring_outcome[row, slot])
+    same = (call == calls.call[at][:, None]) & (outcome == calls.outcome[at][:, None])
+    count[at] += (same & (ordinal >= lag)).sum(axis=1)
     return count

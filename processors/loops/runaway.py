@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from ..numbers import Numbers
 from ..runs import I64, RunTable
 from .rules import RunawayRule
 from .said import RUNAWAY, is_said, looped, say
@@ -90,24 +91,15 @@ class Runaways:
         self._norms: dict[str, _Norm] = {}
         self._least = np.array([rule.least_steps, rule.least_tokens, rule.least_cost_usd], np.float64)
 
-    def find(
-        self,
-        table: RunTable,
-        rows: I64,
-        tokens: npt.NDArray[np.float64],
-        cost_usd: npt.NDArray[np.float64],
-        stops: I64,
-        agents: pl.Series,
-    ) -> list[Runaway]:
+    def find(self, table: RunTable, rows: I64, numbers: Numbers, agents: pl.Series) -> list[Runaway]:
         """Runs that these events (in the order they came) show to run away; each level once a run. Notes the events.
 
-        A value an event: its run's row, the tokens and US dollars that it adds, its agent. `stops`: places of the
-        events that end their runs, each its run's last.
+        `rows`, `agents`: each event's. A run's stop is the last of its events.
         """
         if not self.rule.enabled:
             return []
         touched, which = np.unique(rows, return_inverse=True)
-        added = np.stack([np.ones(len(rows)), tokens, cost_usd], axis=1)
+        added = np.stack([np.ones(len(rows)), numbers.tokens, numbers.cost_usd], axis=1)
         before = table.taken[touched]
         after = before + np.stack([np.bincount(which, added[:, at], len(touched)) for at in range(len(_WHAT))], axis=1)
         table.taken[touched] = after
@@ -121,7 +113,9 @@ class Runaways:
             taken = before[run] + np.cumsum(added[places], axis=0)
             found.extend(self._follow(table, int(touched[run]), places, taken, agents, looked))
 
-        for place, run, agent in zip(stops.tolist(), which[stops].tolist(), agents.gather(stops), strict=True):
+        stops = np.flatnonzero(numbers.is_stop)
+        ended = agents.gather(stops).to_list() if len(stops) else []
+        for place, run, agent in zip(stops.tolist(), which[stops].tolist(), ended, strict=True):
             if run in suspects:
                 suspects.discard(run)
                 follow(run)
@@ -129,8 +123,8 @@ class Runaways:
                 continue
             norm = self._norm(agent)
             usual = norm.usual
-            steps, tokens_taken, cost_taken = after[run].tolist()
-            if norm.add((steps, tokens_taken, cost_taken), self.rule.least_runs):
+            steps, tokens, cost_usd = after[run].tolist()
+            if norm.add((steps, tokens, cost_usd), self.rule.least_runs):
                 looked.setdefault(agent, []).append((place, usual))
         for run in sorted(suspects):
             follow(run)
