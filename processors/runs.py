@@ -56,6 +56,7 @@ class RunTable:
         # 32 bits of a hash: they are only ever compared with the run's own.
         self.ring_call: npt.NDArray[np.uint32] = np.empty((0, RING), np.uint32)
         self.ring_outcome: npt.NDArray[np.uint32] = np.empty((0, RING), np.uint32)
+        # The call's place in the run, inverted (below 0) where it was waited for.
         self.ring_seq: npt.NDArray[np.int32] = np.empty((0, RING), np.int32)
         self.ring_ms: npt.NDArray[np.int32] = np.empty((0, RING), np.int32)
         self.streaks: npt.NDArray[np.uint16] = np.empty((0, len(STREAKS)), np.uint16)

@@ -40,16 +40,18 @@ def find(table: RunTable, rows: I64, calls: Calls, rules: LoopRules) -> list[Loo
     order = np.argsort(rows, kind="stable")
     ordered = calls.take(order)
     runs = Runs.of(table, rows[order])
-    held = list(judge(measure(table, runs, ordered, rules), rules))
+    measures = measure(table, runs, ordered, rules)
+    held = list(judge(measures, rules))
     found = [
         Loop(int(order[place]), verdict, escalates, *_evidence(table, runs, ordered, place, verdict))
         for place, verdict, escalates in _said(table, runs, held)
     ]
     ms = np.clip(ordered.times - table.first_ms[runs.rows][runs.which], -(2**31), 2**31 - 1)
+    seqs = np.minimum(ordered.seqs, 2**31 - 1)
     kept = {
         "call": ordered.call,
         "outcome": ordered.outcome,
-        "seq": np.minimum(ordered.seqs, 2**31 - 1),
+        "seq": np.where(measures.waited, ~seqs, seqs),
         "ms": ms,
     }
     table.push(runs.rows, runs.starts, runs.lengths, kept)
@@ -94,6 +96,7 @@ def _evidence(table: RunTable, runs: Runs, calls: Calls, place: int, verdict: Ve
         else:
             slot = (ordinal - back) % RING
             call, outcome, seq = table.ring_call[row, slot], table.ring_outcome[row, slot], table.ring_seq[row, slot]
+            seq = seq if seq >= 0 else ~seq
             ms = int(table.first_ms[row]) + int(table.ring_ms[row, slot])
         if verdict.between and (call != calls.call[place] or outcome != calls.outcome[place]):
             continue

@@ -60,7 +60,7 @@ class Measures:
     eager_ms: I64
     """How long that took, milliseconds."""
     between: I64
-    """The same call with the same outcome, of the run's last `RING` calls."""
+    """The same call with the same outcome, of the run's last `RING` calls; waited for is not counted."""
     failing: I64
     error: I64
     error_class: I64
@@ -73,7 +73,10 @@ class Measures:
     """Retries and throttled calls, of the run's last `RING`."""
     poor_share: npt.NDArray[np.float64]
     """What share of the run's calls brought next to nothing."""
+    failed: Mask
     retried: Mask
+    waited: Mask
+    """Whether it came after a decent interval."""
     unknown: Mask
 
 
@@ -101,31 +104,34 @@ def measure(table: RunTable, runs: Runs, calls: Calls, rules: LoopRules) -> Meas
     behind = runs.ordinal - call_at
     waiting = rules.waiting
     waited = (call_at >= 0) & (since >= np.maximum(waiting.interval, waiting.pace * pace * behind))
+    carried = table.streaks[runs.rows]
     again = made_before & (last_call == calls.call) & (last_outcome == outcome)
+    same = streak(again, runs, carried[:, STREAKS.index("same")])
     last_gap = np.where(np.arange(len(gap)) > runs.start, np.r_[0, gap[:-1]], table.last_gap_ms[runs.rows][runs.which])
-    waited |= again & ~failed & (last_gap > 0) & (gap >= waiting.backoff * last_gap)
+    waited |= (same >= 2) & ~failed & (last_gap > 0) & (gap >= waiting.backoff * last_gap)
+    # Who says that it tries again has a number of tries; `failing` counts them.
+    retried = calls.flags & RETRIED != 0
 
     fails_again = made_before & failed & (last_outcome & FAILED != 0)
     last_class = np.where(
         np.arange(len(gap)) > runs.start, np.r_[np.uint32(0), calls.error[:-1]], table.last_class[runs.rows][runs.which]
     )
-    nothing_new = seen & ~waited
+    nothing_new = seen & ~waited & ~retried
     held: dict[str, Mask] = {
         "same": again,
-        "eager": again & ~waited,
+        "eager": again & ~waited & ~failed,
         "failing": fails_again & (last_call == calls.call) & ~waited,
         "error": fails_again & (last_outcome == outcome) & ~waited,
         "error_class": fails_again & (last_class == calls.error) & ~waited,
         "stale": nothing_new,
         "poor_stale": nothing_new & poor,
-        "stagnant": (failed | nothing_new) & ~waited,
+        "stagnant": (failed | nothing_new) & ~waited & ~retried,
     }
     for period in range(2, LONGEST_CYCLE + 1):
         call, there = lagged(calls.call, table.ring_call, runs, period)
         result, _ = lagged(outcome, table.ring_outcome, runs, period)
-        held[f"cycle_{period}"] = there & (call == calls.call) & (result == outcome) & ~waited & ~unknown
+        held[f"cycle_{period}"] = there & (call == calls.call) & (result == outcome) & ~waited & ~retried & ~unknown
 
-    carried = table.streaks[runs.rows]
     counts = {name: streak(held[name], runs, carried[:, at]) for at, name in enumerate(STREAKS)}
     since_ms = _since(held["eager"], times, gap, runs, table.eager_since_ms[runs.rows])
     poor_calls = total(poor | nothing_new, runs, table.poor[runs.rows])
@@ -145,7 +151,7 @@ def measure(table: RunTable, runs: Runs, calls: Calls, rules: LoopRules) -> Meas
         same=counts["same"] + 1,
         eager=counts["eager"] + 1,
         eager_ms=times - since_ms,
-        between=_between(table, runs, calls, seen),
+        between=_between(table, runs, calls, waited, seen & ~waited),
         failing=np.where(failed, counts["failing"] + 1, 0),
         error=np.where(failed, counts["error"] + 1, 0),
         error_class=np.where(failed, counts["error_class"] + 1, 0),
@@ -155,7 +161,9 @@ def measure(table: RunTable, runs: Runs, calls: Calls, rules: LoopRules) -> Meas
         cycles={period: 1 + counts[f"cycle_{period}"] // period for period in range(2, LONGEST_CYCLE + 1)},
         retries=retries,
         poor_share=poor_calls / (runs.ordinal + 1),
-        retried=calls.flags & RETRIED != 0,
+        failed=failed,
+        retried=retried,
+        waited=waited,
         unknown=unknown,
     )
 
@@ -195,10 +203,10 @@ def _ones(values: npt.NDArray[np.uint64]) -> I64:
 _ONES = np.array([value.bit_count() for value in range(256)], np.uint8)
 
 
-def _between(table: RunTable, runs: Runs, calls: Calls, seen: Mask) -> I64:
-    """Per call: how many of the run's last `RING` calls are the same with the same outcome."""
+def _between(table: RunTable, runs: Runs, calls: Calls, waited: Mask, asked: Mask) -> I64:
+    """Per call that is asked for: how many of the run's last `RING` are the same and were not waited for."""
     count = np.ones(len(calls), np.int64)
-    at = np.flatnonzero(seen)
+    at = np.flatnonzero(asked)
     if not len(at):
         return count
     lag = np.arange(1, RING)
@@ -207,6 +215,8 @@ def _between(table: RunTable, runs: Runs, calls: Calls, seen: Mask) -> I64:
     place, row = np.maximum(place, 0), runs.rows[runs.which[at]][:, None]
     call = np.where(here, calls.call[place], table.ring_call[row, slot])
     outcome = np.where(here, calls.outcome[place], table.ring_outcome[row, slot])
-    same = (call == calls.call[at][:, None]) & (outcome == calls.outcome[at][:, None])
+    # The ring holds the place in the run as it is, or inverted where the call was waited for.
+    eager = np.where(here, ~waited[place], table.ring_seq[row, slot] >= 0)
+    same = eager & (call == calls.call[at][:, None]) & (outcome == calls.outcome[at][:, None])
     count[at] += (same & (ordinal >= lag)).sum(axis=1)
     return count

@@ -69,6 +69,7 @@ def judge(measures: Measures, rules: LoopRules) -> Iterator[Held]:
         patience = np.where(hopeless & ~m.retried, np.minimum(patience, failing.hopeless), patience)
         yield Held(FAILING, _levels(m.failing >= failing.warning, m.failing >= patience), m.failing)
     if (repeat := rules.repeat).enabled:
+        # A call that fails is the business of the rule above.
         at_once = m.eager_ms < repeat.burst
         enough = np.where(at_once, repeat.burst_critical, repeat.critical)
         known = ~m.unknown
@@ -84,7 +85,9 @@ def judge(measures: Measures, rules: LoopRules) -> Iterator[Held]:
         # The shortest period first: what comes round in two also comes round in four.
         for period, rounds in m.cycles.items():
             few, many = (cycle.pairs, cycle.pairs) if period == 2 else (cycle.warning, cycle.critical)
-            yield Held(CYCLE, _levels(rounds >= few, rounds >= many), rounds, period)
+            # One call over and over comes round with any period.
+            is_one = m.same >= period
+            yield Held(CYCLE, _levels((rounds >= few) & ~is_one, (rounds >= many) & ~is_one), rounds, period)
     if (stale := rules.stale).enabled:
         yield Held(
             STALE,

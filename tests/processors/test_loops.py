@@ -1,4 +1,4 @@
-"""The loop rules, and that no split of the calls changes what they find."""
+"""The loop rules: what each finds, what none does, and that no split of the calls changes it."""
 
 from __future__ import annotations
 
@@ -8,171 +8,367 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from runwatch.processors.loops import CYCLE, FAILING, REPEAT, Loop, LoopRules, Verdict, find, judge, sentence
+from runwatch.processors.loops import LoopRules
+from runwatch.processors.loops.find import Loop, find
+from runwatch.processors.loops.measures import FAILED, POOR, RETRIED, THROTTLED, UNKNOWN, Calls
+from runwatch.processors.loops.sentences import sentence
+from runwatch.processors.loops.verdicts import Verdict
 from runwatch.processors.runs import RING, RunTable
 
+from .loop_model import Call, Model, Teller
 from .support import cut
 
 RULES = LoopRules()
-OK, FAIL = 2, 3
-"""Outcome hashes: odd where the call failed."""
+T0 = 1_760_000_000_000
+PACE_MS = 2_000
+
+Said = tuple[str, str, int]
+"""Rule, level and the place of the call at which it was said."""
 
 
-def verdict(text: str, rules: LoopRules = RULES) -> Verdict | None:
-    """Each letter is a call that came back the same each time; in capitals, one that failed."""
-    return judge([ord(one.lower()) for one in text], [FAIL if one.isupper() else OK for one in text], rules)
+def found_in(batches: list[list[tuple[int, Call]]], rules: LoopRules = RULES) -> list[tuple[int, int, Loop]]:
+    """Run, place among all calls, and what was found, of these (run, call), frame by frame."""
+    table = RunTable(capacity=1)
+    out: list[tuple[int, int, Loop]] = []
+    taken: dict[int, int] = {}
+    start = 0
+    for batch in batches:
+        runs = [run for run, _ in batch]
+        unique, first, which = np.unique(np.array(runs, np.uint64), return_index=True, return_inverse=True)
+        times = np.array([T0 + one.ms for _, one in batch], np.int64)
+        rows = table.locate(unique, times[first])[which]
+        seqs = []
+        for run in runs:
+            seqs.append(taken.get(run, 0))
+            taken[run] = seqs[-1] + 1
+        each = {name: [getattr(one, name) for _, one in batch] for name in ("call", "outcome", "error", "flags")}
+        calls = Calls(
+            *(np.array(each[name], np.uint32) for name in ("call", "outcome", "error")),
+            np.array(each["flags"], np.uint8),
+            np.array(seqs, np.int64),
+            times,
+        )
+        out += [(runs[loop.at], start + loop.at, loop) for loop in find(table, rows, calls, rules)]
+        start += len(batch)
+    return out
+
+
+def said_of(calls: list[Call], rules: LoopRules = RULES) -> list[Said]:
+    """What is said of one run, all of it in one frame."""
+    return [
+        (loop.verdict.rule.removeprefix("loop."), ("warning", "critical")[loop.verdict.level - 1], at)
+        for _, at, loop in found_in([[(1, one) for one in calls]], rules)
+    ]
+
+
+def run(text: str, *, pace_ms: int = PACE_MS, results: int | None = None) -> list[Call]:
+    """Calls by letter: the same letter is the same call, in capitals one that failed; each came back as ever, or
+    with `results` results in turn."""
+    out = []
+    for at, letter in enumerate(text.replace(" ", "")):
+        outcome = ord(letter) << 3 if results is None else (at % results + 1) << 12
+        if letter.isupper():
+            outcome |= FAILED | POOR
+        out.append(Call(ord(letter.lower()), outcome, error=ord(letter), ms=at * pace_ms))
+    return out
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", None),
-        ("a", None),
-        ("aaa", None),
-        ("aaaa", Verdict(REPEAT, 4, 1)),
-        ("baaaaaa", Verdict(REPEAT, 6, 1)),
-        ("aabaa", None),
-        ("aaaab", None),
-        ("AAA", None),
-        ("AAAA", Verdict(FAILING, 4, 1)),
-        ("AAAAa", None),
-        ("aAAAA", Verdict(FAILING, 4, 1)),
-        ("ababab", Verdict(CYCLE, 3, 2)),
-        ("babab", None),
-        ("xababab", Verdict(CYCLE, 3, 2)),
-        ("ababababa", Verdict(CYCLE, 4, 2)),
-        ("aBaBaB", Verdict(CYCLE, 3, 2)),
-        ("abcabcabc", Verdict(CYCLE, 3, 3)),
-        ("aabaabaab", Verdict(CYCLE, 3, 3)),
-        ("abcdefabcdefabcdef", Verdict(CYCLE, 3, 6)),
-        ("abcdefgabcdefgabcdefg", None),
-        ("abcabc", None),
-        ("abacadaeaf", None),
+        ("", []),
+        ("a", []),
+        ("aa", []),
+        ("aaa", [("repeat", "warning", 2)]),
+        ("aaaa", [("repeat", "warning", 2), ("repeat", "critical", 3)]),
+        ("xyaaaaaaaa", [("repeat", "warning", 4), ("repeat", "critical", 5)]),
+        ("aabaab", []),
+        ("xyzAAA", [("failing", "warning", 5)]),
+        ("xyzAAAA", [("failing", "warning", 5), ("failing", "critical", 6)]),
+        # Nothing worked so far: less patience.
+        ("AAA", [("failing", "critical", 2)]),
+        ("BCAAA", [("failing", "critical", 4)]),
+        ("babab", []),
+        ("ababab", [("cycle", "critical", 5)]),
+        ("xababab", [("cycle", "critical", 6)]),
+        # Nothing new in five calls; at the third round it is a cycle too, but one warning is enough.
+        ("abcabcabc", [("stale", "warning", 7)]),
+        ("abcabcabcabc", [("stale", "warning", 7), ("stale", "critical", 9)]),
+        ("abcdefabcdefabcdef", [("stale", "warning", 10), ("stale", "critical", 12)]),
+        ("abcdefghijklmnopqrstuvwxyz", []),
+        ("ab ac ad ae af", []),
+        ("ab ac ad ae af ag", [("repeat", "warning", 10)]),
+        ("ABABAB", [("cycle", "critical", 5)]),
     ],
 )
-def test_the_rule_that_holds_at_the_end(text: str, expected: Verdict | None) -> None:
-    assert expected == verdict(text)
+def test_what_is_said_of_a_run(text: str, expected: list[Said]) -> None:
+    assert expected == said_of(run(text))
 
 
-def test_the_same_call_with_other_results_is_progress() -> None:
-    assert judge([1] * 20, list(range(0, 40, 2)), RULES) is None
+def test_a_longer_cycle_where_nothing_else_is_asked() -> None:
+    rules = LoopRules.model_validate({"stale": {"enabled": False}})
+    assert [("cycle", "warning", 8), ("cycle", "critical", 11)] == said_of(run("abcabcabcabcabc"), rules)
 
 
-def test_the_same_call_failing_differently_each_time_is_a_loop() -> None:
-    assert Verdict(FAILING, 5, 1) == judge([1] * 5, [1, 3, 5, 7, 9], RULES)
+@pytest.mark.parametrize("period", range(1, 7))
+def test_the_same_calls_with_other_results_are_progress(period: int) -> None:
+    calls = [Call(at % period, (at + 1) << 3, ms=at * PACE_MS) for at in range(60)]
+    assert [] == said_of(calls)
 
 
-def test_a_cycle_with_other_results_is_progress() -> None:
-    assert judge([1, 2] * 8, list(range(0, 32, 2)), RULES) is None
+def test_a_batch_of_other_calls_that_all_answer_the_same_is_no_loop() -> None:
+    assert [] == said_of([Call(at, 8, ms=at * PACE_MS) for at in range(100)])
+    assert [] == said_of([Call(at, 8 | POOR, ms=at * PACE_MS) for at in range(100)])
+
+
+def test_the_same_call_failing_in_other_ways() -> None:
+    calls = run("xyz") + [Call(9, at << 3 | FAILED | POOR, at, ms=(3 + at) * PACE_MS) for at in range(1, 5)]
+    assert [("failing", "warning", 5), ("failing", "critical", 6)] == said_of(calls)
+
+
+def test_one_tool_failing_the_same_way_whatever_the_arguments() -> None:
+    calls = run("uvwxyz") + [Call(90 + at, 8 | FAILED | POOR, 1, ms=(6 + at) * PACE_MS) for at in range(7)]
+    assert [("error", "warning", 10), ("error", "critical", 12)] == said_of(calls)
+
+
+def test_the_same_error_with_other_results() -> None:
+    calls = [*run("abcdefghijklmn")]
+    calls += [Call(900 + at, at << 3 | FAILED | POOR, 1, ms=(14 + at) * PACE_MS) for at in range(1, 13)]
+    assert [("error", "warning", 21), ("error", "critical", 25)] == said_of(calls)
+
+
+def test_nothing_that_works_is_stagnation() -> None:
+    calls = [Call(at, at << 3 | FAILED | POOR, at, ms=at * PACE_MS) for at in range(1, 9)]
+    assert [("stagnation", "critical", 7)] == said_of(calls)
+
+
+class TestPatience:
+    """Polling that waits between its questions is none of the loops, until it is too much."""
+
+    def test_decent_intervals(self) -> None:
+        calls = run("abc") + [Call(9, 72, ms=6_000 + at * 60_000) for at in range(29)]
+        assert [] == said_of(calls)
+
+    def test_without_end(self) -> None:
+        calls = run("abc") + [Call(9, 72, ms=6_000 + at * 60_000) for at in range(80)]
+        assert [("waiting", "warning", 32), ("waiting", "critical", 62)] == said_of(calls)
+
+    def test_a_back_off(self) -> None:
+        calls = run("abc") + [Call(9, 72, ms=6_000 + 1_000 * 2**at) for at in range(8)]
+        assert [] == said_of(calls)
+
+    def test_several_things_asked_in_turn(self) -> None:
+        calls = [Call(at % 3, 8 + 8 * (at % 3), ms=at // 3 * 60_000 + at % 3 * 1_000) for at in range(36)]
+        assert [] == said_of(calls)
+
+    def test_a_run_that_is_slow_at_everything_is_not_waiting(self) -> None:
+        assert [("repeat", "warning", 7), ("repeat", "critical", 8)] == said_of(run("abcdexxxx", pace_ms=40_000))
+
+    def test_the_interval_is_a_setting(self) -> None:
+        rules = LoopRules.model_validate({"waiting": {"interval": "2m"}})
+        calls = run("abc") + [Call(9, 72, ms=6_000 + at * 60_000) for at in range(4)]
+        assert [("repeat", "warning", 5), ("repeat", "critical", 6)] == said_of(calls, rules)
+
+
+def test_a_burst_is_given_two_more() -> None:
+    assert [("repeat", "warning", 2)] == said_of(run("aaaaa", pace_ms=300))
+    assert [("repeat", "warning", 2), ("repeat", "critical", 5)] == said_of(run("aaaaaa", pace_ms=300))
+
+
+def test_calls_that_say_that_they_are_retries_are_given_two_more() -> None:
+    calls = run("xyzAAAAAA")
+    retried = calls[:4] + [Call(one.call, one.outcome, one.error, RETRIED, one.ms) for one in calls[4:]]
+    assert [("failing", "warning", 5), ("failing", "critical", 8)] == said_of(retried)
+
+
+def test_a_storm_of_retries_in_one_run() -> None:
+    calls = []
+    for at in range(16):
+        calls.append(Call(at, at << 3 | FAILED | POOR, 1, THROTTLED, at * PACE_MS))
+        calls.append(Call(at, (100 + at) << 3, 0, RETRIED, at * PACE_MS + 500))
+    assert [("retries", "warning", 7), ("retries", "critical", 15)] == said_of(calls)
+
+
+def test_results_that_were_not_logged_prove_little() -> None:
+    calls = [Call(1, 8 | UNKNOWN, ms=at * PACE_MS) for at in range(12)]
+    assert [("repeat", "warning", 5), ("repeat", "critical", 11)] == said_of(calls)
+    pair = [Call(at % 2, 8 | UNKNOWN, ms=at * PACE_MS) for at in range(40)]
+    assert [] == said_of(pair)
+
+
+def test_a_rule_that_is_off_says_nothing() -> None:
+    rules = LoopRules.model_validate(
+        {name: {"enabled": False} for name in ("repeat", "stale", "stagnation", "waiting")}
+    )
+    assert [] == said_of(run("a" * 40), rules)
 
 
 def test_thresholds_are_kept_to() -> None:
-    rules = LoopRules(repeat=6, failing=2, cycles=5)
-    assert verdict("aaaaa", rules) is None
-    assert Verdict(REPEAT, 6, 1) == verdict("aaaaaa", rules)
-    assert Verdict(FAILING, 2, 1) == verdict("AA", rules)
-    assert verdict("abababab", rules) is None
-    assert Verdict(CYCLE, 5, 2) == verdict("ababababab", rules)
+    rules = LoopRules.model_validate({"repeat": {"warning": 5, "critical": 6}, "stale": {"enabled": False}})
+    assert [] == said_of(run("aaaa"), rules)
+    assert [("repeat", "warning", 4), ("repeat", "critical", 5)] == said_of(run("aaaaaa"), rules)
 
 
-@pytest.mark.parametrize(("name", "value"), [("repeat", 1), ("failing", RING + 1), ("cycles", 6)])
-def test_thresholds_that_cannot_hold_are_refused(name: str, value: int) -> None:
-    with pytest.raises(ValueError, match=rf"loops\.{name} is between 2 and \d+, and this is {value}"):
-        LoopRules(**{name: value})
+@pytest.mark.parametrize(
+    "given_rules",
+    [
+        {"repeat": {"warning": 5, "critical": 4}},
+        {"repeat": {"critical": 1}},
+        {"repeat": {"between_critical": RING + 1}},
+        {"runaway": {"warning": 4.0, "critical": 3.0}},
+        {"hopeless_share": 0},
+    ],
+)
+def test_thresholds_that_cannot_hold_are_refused(given_rules: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        LoopRules.model_validate(given_rules)
 
 
-def run_find(batches: list[list[tuple[int, int, int]]], rules: LoopRules = RULES) -> list[tuple[Any, ...]]:
-    """Loops in these (run, call, outcome), frame by frame: run, place among all calls, and the rest."""
-    table = RunTable(capacity=1)
-    found: list[tuple[Any, ...]] = []
-    taken: dict[int, int] = {}
-    start = 0
-    for batch in batches:
-        runs = [run for run, _, _ in batch]
-        unique, which = np.unique(np.array(runs, np.uint64), return_inverse=True)
-        rows = table.locate(unique, np.zeros(len(unique), np.int64))[which]
-        seqs = []
-        for run in runs:
-            seqs.append(taken.get(run, 0))
-            taken[run] = seqs[-1] + 1
-        calls, outcomes = (np.array([one[at] for one in batch], np.uint64) for at in (1, 2))
-        loops: list[Loop] = find(
-            table, rows, calls, outcomes, np.array(seqs, np.int64), np.array(seqs, np.int64) * 1000, rules
-        )
-        found += [(runs[loop.at], start + loop.at, loop.verdict, loop.seqs, loop.onset_ms) for loop in loops]
-        start += len(batch)
-    return found
+def test_the_evidence() -> None:
+    (_, _, warning), (_, _, critical) = found_in([[(1, one) for one in run("xyaaaa")]])
+    assert ((2, 3, 4), T0 + 2 * PACE_MS, False) == (warning.seqs, warning.onset_ms, warning.escalates)
+    assert ((2, 3, 4, 5), T0 + 2 * PACE_MS, True) == (critical.seqs, critical.onset_ms, critical.escalates)
 
 
-def expected_loops(calls: list[tuple[int, int, int]], rules: LoopRules = RULES) -> list[tuple[Any, ...]]:
-    """The same by the rules alone, call by call."""
-    found: list[tuple[Any, ...]] = []
-    history: dict[int, list[tuple[int, int]]] = {}
-    fired: set[tuple[int, str]] = set()
-    for at, (run, call, outcome) in enumerate(calls):
-        steps = history.setdefault(run, [])
-        steps.append((call, outcome))
-        latest = steps[-RING:]
-        holds = judge([one for one, _ in latest], [one for _, one in latest], rules)
-        if holds and (run, holds.rule) not in fired:
-            fired.add((run, holds.rule))
-            seqs = tuple(range(len(steps) - holds.calls, len(steps)))
-            found.append((run, at, holds, seqs, seqs[0] * 1000))
-    return found
+def test_the_evidence_between_other_calls() -> None:
+    ((_, _, loop),) = found_in([[(1, one) for one in run("ab ac ad ae af ag")]])
+    assert ((0, 2, 4, 6, 8, 10), True) == (loop.seqs, loop.verdict.between)
 
 
-calls = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from([2, 2, 2, 3, 4])), max_size=80)
+def test_runs_do_not_mix() -> None:
+    calls = [(number % 2, one) for number, one in enumerate(run("aaaaaa"))]
+    assert {(0, 4), (1, 5)} == {(run_id, at) for run_id, at, _ in found_in([calls])}
 
 
-@settings(max_examples=120)
-@given(calls, st.sets(st.integers(0, 80), max_size=12), st.sampled_from([RULES, LoopRules(3, 2, 2)]))
-def test_any_split_finds_what_one_by_one_finds(
-    plan: list[tuple[int, int, int]], cuts: set[int], rules: LoopRules
-) -> None:
-    expected = expected_loops(plan, rules)
-    assert expected == run_find([list(piece) for _, piece in cut(plan, cuts)], rules)
-    assert expected == run_find([[one] for one in plan], rules)
-
-
-@settings(max_examples=40)
-@given(st.integers(1, 6), st.integers(3, 6), st.sets(st.integers(0, 120), max_size=10), st.randoms())
-def test_a_planted_loop_is_found_however_runs_interleave(period: int, rounds: int, cuts: set[int], random: Any) -> None:
-    # A cycle of one call is a repeat, which needs a fourth.
-    looping = [(9, 100 + at % period, OK) for at in range(period * max(rounds, 4 if period == 1 else 3))]
-    noise = [(run, 1000 + at, OK) for at in range(30) for run in (1, 2)]
-    order = [9] * len(looping) + [0] * len(noise)
-    random.shuffle(order)
-    queues = {9: iter(looping), 0: iter(noise)}
-    plan = [next(queues[one]) for one in order]
-    found = run_find([list(piece) for _, piece in cut(plan, cuts)])
-    assert [(9, REPEAT if period == 1 else CYCLE, period)] == [(one[0], one[2].rule, one[2].period) for one in found]
-
-
-def test_a_rule_fires_once_a_run() -> None:
-    found = run_find([[(1, 5, OK)] * 10, [(1, 5, OK)] * 10, [(2, 5, OK)] * 4])
-    assert [(1, 3), (2, 23)] == [(one[0], one[1]) for one in found]
-
-
-def test_a_long_frame_of_one_run_is_followed_through() -> None:
-    found = run_find([[(1, at, OK) for at in range(500)] + [(1, 7, OK)] * 4])
-    assert [(1, 503, Verdict(REPEAT, 4, 1))] == [one[:3] for one in found]
+def test_clocks_that_jump_change_no_more_than_patience() -> None:
+    calls = [Call(1, 8, ms=ms) for ms in (0, 5_000, -(10**12), 0, 10**14, 10**14 + 1)]
+    assert "repeat" in {rule for rule, _, _ in said_of(calls)}
 
 
 def test_no_calls_no_loops() -> None:
-    empty = np.empty(0, np.int64)
-    unsigned = np.empty(0, np.uint64)
-    assert [] == find(RunTable(), empty, unsigned, unsigned, empty, empty, RULES)
+    assert [] == found_in([[]])
 
 
-def test_the_sentences() -> None:
-    assert "http.get failed 4 times in a row with Timeout, always with the same arguments (steps 3 to 6)." == sentence(
-        Verdict(FAILING, 4, 1), "http.get", (3, 4, 5, 6), "Timeout"
-    )
-    assert "a tool was called 4 times in a row with the same arguments and the same result (steps 0 to 3)." == sentence(
-        Verdict(REPEAT, 4, 1), None, (0, 1, 2, 3), None
-    )
-    assert (
-        "The same 2 calls, b the last of them, came round 3 times with the same arguments and results (steps 1 to 6)."
-        == sentence(Verdict(CYCLE, 3, 2), "b", (1, 2, 3, 4, 5, 6), None)
-    )
+# -- against the model -------------------------------------------------------------------------------------------------
+
+EASY = LoopRules.model_validate(
+    {
+        "repeat": {"warning": 2, "critical": 3, "burst_critical": 4, "between_warning": 3, "between_critical": 5},
+        "failing": {"warning": 2, "critical": 3, "hopeless": 2, "retries": 4},
+        "cycle": {"warning": 2, "critical": 3, "pairs": 2},
+        "stale": {"warning": 3, "critical": 6, "poor": 4},
+        "error": {"warning": 2, "critical": 4, "class_warning": 3, "class_critical": 5},
+        "stagnation": {"warning": 4, "critical": 6, "hopeless": 4},
+        "waiting": {"warning": 4, "critical": 6, "interval": "5s", "pace": 1.5},
+        "retries": {"warning": 3, "critical": 5},
+    }
+)
+OUTCOMES = [8, 8, 16, 24, 8 | POOR, 8 | FAILED | POOR, 16 | FAILED | POOR, 8 | UNKNOWN]
+GAPS = [0, 100, 1_000, 2_000, 3_000, 6_000, 30_000, 90_000, -5_000]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[tuple[int, Call]]:
+    """Calls of three runs, with stretches that come round again."""
+    out: list[tuple[int, Call]] = []
+    clock = dict.fromkeys(range(3), 0)
+    for _ in range(draw(st.integers(0, 8))):
+        run_id = draw(st.integers(0, 2))
+        stretch = draw(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(OUTCOMES)), min_size=1, max_size=6))
+        gap = draw(st.sampled_from(GAPS))
+        for _ in range(draw(st.integers(1, 9))):
+            for call, outcome in stretch:
+                clock[run_id] += draw(st.sampled_from(GAPS)) if draw(st.booleans()) else gap
+                flags = draw(st.sampled_from([0, 0, 0, RETRIED, THROTTLED]))
+                out.append((run_id, Call(call, outcome, outcome & 1, flags, clock[run_id])))
+    return out
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories(), st.sets(st.integers(0, 200), max_size=12), st.sampled_from([RULES, EASY]))
+def test_any_split_finds_what_the_model_finds(
+    history: list[tuple[int, Call]], cuts: set[int], rules: LoopRules
+) -> None:
+    models = {run_id: (Model(rules), Teller()) for run_id in range(3)}
+    expected = []
+    for at, (run_id, one) in enumerate(history):
+        model, teller = models[run_id]
+        expected += [(run_id, at, *told) for told in teller.tell(model.add(one))]
+    for batches in ([list(piece) for _, piece in cut(history, cuts)], [[one] for one in history]):
+        found = [
+            (run_id, at, loop.verdict.rule, loop.verdict.level, loop.verdict.count, loop.verdict.period, loop.escalates)
+            for run_id, at, loop in found_in(batches, rules)
+        ]
+        assert expected == found
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories(), st.sets(st.integers(0, 200), max_size=12))
+def test_any_split_gives_the_same_evidence(history: list[tuple[int, Call]], cuts: set[int]) -> None:
+    whole = [(run_id, at, loop.seqs, loop.onset_ms) for run_id, at, loop in found_in([history], EASY)]
+    split = found_in([list(piece) for _, piece in cut(history, cuts)], EASY)
+    assert whole == [(run_id, at, loop.seqs, loop.onset_ms) for run_id, at, loop in split]
+
+
+# -- words -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("verdict", "error", "expected"),
+    [
+        (
+            Verdict("loop.failing", 2, 4),
+            "Timeout",
+            "http.get failed 4 times in a row with Timeout, always with the same arguments (steps 3 to 6).",
+        ),
+        (
+            Verdict("loop.repeat", 2, 4),
+            None,
+            "http.get was called 4 times in a row with the same arguments and the same result (steps 3 to 6).",
+        ),
+        (
+            Verdict("loop.repeat", 1, 4, between=True),
+            None,
+            "http.get was called 4 times with the same arguments and the same result, with other calls between "
+            "(up to step 6).",
+        ),
+        (
+            Verdict("loop.cycle", 2, 2, 2),
+            None,
+            "The same 2 calls, http.get the last of them, came round 2 times with the same arguments and results "
+            "(steps 3 to 6).",
+        ),
+        (
+            Verdict("loop.stale", 2, 4),
+            None,
+            "The run goes in circles: its last 4 calls, http.get the last of them, were all made before, with results "
+            "that it had seen before (steps 3 to 6).",
+        ),
+        (
+            Verdict("loop.error", 2, 4),
+            "E" * 80,
+            f"http.get failed 4 times in a row with {'E' * 59}…, whatever the arguments (steps 3 to 6).",
+        ),
+        (
+            Verdict("loop.stagnation", 2, 4),
+            None,
+            "The run gets nowhere: its last 4 calls, http.get the last of them, failed or repeated earlier ones "
+            "(steps 3 to 6).",
+        ),
+        (
+            Verdict("loop.waiting", 1, 4),
+            None,
+            "http.get was asked 4 times for the same thing and always said the same (steps 3 to 6).",
+        ),
+        (
+            Verdict("loop.retries", 1, 4),
+            "HTTPError",
+            "4 of the run's last calls were retries, or answered with 429 or 5xx; the latest was http.get with "
+            "HTTPError.",
+        ),
+    ],
+)
+def test_the_sentences(verdict: Verdict, error: str | None, expected: str) -> None:
+    assert expected == sentence(verdict, "http.get", (3, 4, 5, 6), error)
