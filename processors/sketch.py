@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import polars as pl
 
@@ -52,9 +53,12 @@ def value_of(key: int) -> float:
     return math.exp(min(key * LOG_GAMMA + _LOG_CENTRE, _LOG_MOST))
 
 
-def merge(sketches: Iterable[Mapping[int, int]]) -> dict[int, int]:
+Key = TypeVar("Key")
+
+
+def merge(sketches: Iterable[Mapping[Key, int]]) -> dict[Key, int]:
     """The sketch of all the values of these sketches: key → count."""
-    total: dict[int, int] = {}
+    total: dict[Key, int] = {}
     for one in sketches:
         for key, count in one.items():
             total[key] = total.get(key, 0) + count

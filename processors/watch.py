@@ -17,7 +17,7 @@ from ..schemas.registry import Registry
 from .decode import FrameDecoder
 from .drift import DriftJudge
 from .frames import Frame
-from .merge import Merger
+from .merge import TOOL_COLUMNS, Merger
 from .partition import EVENT_COLUMNS, Folded, PartitionFold
 from .rules import Rules
 
@@ -116,11 +116,14 @@ class WindowWatch:
             self._held[frame.partition] = held
         (self._caught_up.discard if frame.behind else self._caught_up.add)(frame.partition)
         decoded = self._decoder.decode(frame)
-        own = decoded.columns.filter(pl.col("tool").is_null()).with_columns(
-            pl.col("window_start_ms", "slot_ms", "watermark_ms").cast(pl.Int64)
-        )
-        for part in own.iter_rows(named=True):
-            held[1].add(part, frame.log_ms)
+        parts = decoded.columns.with_columns(pl.col("window_start_ms", "slot_ms", "watermark_ms").cast(pl.Int64))
+        # Tools' parts are many, and little is read of them.
+        for some in (
+            parts.filter(pl.col("tool").is_null()),
+            parts.filter(pl.col("tool").is_not_null()).select(TOOL_COLUMNS),
+        ):
+            for part in some.iter_rows(named=True):
+                held[1].add(part, frame.log_ms)
         # By the log's clock, so that a replay judges as the first reading did.
         found = self._judge(held[1], held[2], frame.log_ms)
         if frame.replay:
@@ -147,7 +150,8 @@ class WindowWatch:
 
     @staticmethod
     def _judge(merger: Merger, judge: DriftJudge, log_ms: int) -> list[Anomaly]:
-        return [anomaly for agent, window in merger.ready(log_ms) for anomaly in judge.judge(agent, window)]
+        found = [anomaly for agent, window in merger.ready(log_ms) for anomaly in judge.judge(agent, window)]
+        return found + judge.silent(log_ms)
 
 
 def stamped(anomalies: Iterable[Anomaly], now_ms: int) -> list[Anomaly]:
