@@ -128,7 +128,7 @@ class Runaways:
                 looked.setdefault(agent, []).append((place, usual))
         for run in sorted(suspects):
             follow(run)
-        return found
+        return sorted(found, key=lambda one: one.at)
 
     def _follow(
         self,

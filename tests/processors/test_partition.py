@@ -86,8 +86,10 @@ def repeated(count: int, **given: Any) -> list[dict[str, Any]]:
 def test_an_anomaly_says_what_it_is_about() -> None:
     folding = Folding()
     folding.add(repeated(5, agent_version="1.2", model="m", tool="http.get"), first=40)
-    (found,) = folding.anomalies
-    assert ("loop.repeat", "open", "critical") == (found.rule, found.state, found.severity)
+    warning, found = folding.anomalies
+    assert ("loop.repeat", "open", "warning", "s2") == (warning.rule, warning.state, warning.severity, warning.step_id)
+    assert ("loop.repeat", "escalated", "critical") == (found.rule, found.state, found.severity)
+    assert warning.anomaly_id == found.anomaly_id
     assert ("a", "1.2", "m", "r", "s3", "http.get") == (
         found.agent,
         found.agent_version,
@@ -121,16 +123,16 @@ def test_calls_without_hashed_arguments_are_no_loop() -> None:
 
 def test_a_resent_call_is_no_repeat() -> None:
     folding = Folding()
-    folding.add(repeated(3))
-    folding.add(repeated(3), first=3)
+    folding.add(repeated(2))
+    folding.add(repeated(2), first=2)
     assert [] == folding.anomalies
-    assert (6, 3) == (folding.fold.counts.events, folding.fold.counts.repeats)
+    assert (4, 2) == (folding.fold.counts.events, folding.fold.counts.repeats)
 
 
 @pytest.mark.parametrize("cuts", [set(), {4}, {3, 4, 5}])
 def test_a_run_that_goes_on_after_its_stop_begins_anew(cuts: set[int]) -> None:
-    calls = [event(seq=seq, args_sha="same", result_sha="same") for seq in (0, 1, 2, 4)]
-    log = [(T0, one) for one in [*calls[:3], event(seq=3, kind="stop"), calls[3]]]
+    calls = [event(seq=seq, args_sha="same", result_sha="same") for seq in (0, 1, 3, 4)]
+    log = [(T0, one) for one in [*calls[:2], event(seq=2, kind="stop"), *calls[2:]]]
     assert [] == folded(log, cuts).anomalies
 
 
@@ -199,7 +201,9 @@ def test_numbers_of_any_size_stop_nothing() -> None:
     folding.add(odd)
     folding.add([one | {"run_id": "q"} for one in repeated(4)], 4)
     folding.finish()
-    assert ["loop.repeat"] == [one.rule for one in folding.anomalies]
+    assert [("loop.repeat", "warning"), ("loop.repeat", "critical")] == [
+        (one.rule, one.severity) for one in folding.anomalies
+    ]
     own = [part for part in folding.latest.parts.values() if part["tool"] is None]
     assert {0: 2, T0: 5, 253_402_300_740_000: 1} == {part["window_start_ms"]: part["events"] for part in own}
     assert 8 == folding.fold.counts.events

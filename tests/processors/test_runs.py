@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runwatch.processors.runs import I64 as I64Array
 from runwatch.processors.runs import RING, RunTable
 
 U64, I64 = np.uint64, np.int64
@@ -114,58 +115,57 @@ def test_memory_a_run_is_bounded() -> None:
 
 # -- calls ---------------------------------------------------------------------------------------
 
-call = st.tuples(st.integers(0, 2), st.integers(0, 4), st.integers(0, 5), st.integers(0, 10**6), st.integers(0, 10**9))
+call = st.tuples(st.integers(0, 2), st.integers(0, 4), st.integers(0, 5))
+
+
+def push(table: RunTable, rows: I64Array, kept: dict[str, list[int]]) -> None:
+    """Appends calls to these rows' rings, one after the other."""
+    order = np.argsort(rows, kind="stable")
+    unique, starts, lengths = np.unique(rows[order], return_index=True, return_counts=True)
+    table.push(unique, starts, lengths, {name: np.array(values)[order] for name, values in kept.items()})
+
+
+def ring(table: RunTable, row: int) -> list[tuple[int, int]]:
+    """What the ring of a row holds, oldest first."""
+    count = int(table.calls[row])
+    places = np.arange(max(0, count - RING), count) % RING
+    return list(zip(table.ring_call[row, places].tolist(), table.ring_outcome[row, places].tolist(), strict=True))
 
 
 @settings(max_examples=100)
 @given(st.lists(st.lists(call, min_size=1, max_size=80), max_size=4))
-def test_the_ring_keeps_the_latest_calls(frames: list[list[tuple[int, int, int, int, int]]]) -> None:
+def test_the_ring_keeps_the_latest_calls(frames: list[list[tuple[int, int, int]]]) -> None:
     table = RunTable(capacity=1)
     rows = table.locate(np.array([7, 8, 9], U64), np.array([500, 0, 10**9], I64))
-    model: list[deque[tuple[int, int, int, int]]] = [deque(maxlen=RING) for _ in range(3)]
+    model: list[deque[tuple[int, int]]] = [deque(maxlen=RING) for _ in range(3)]
     for batch in frames:
-        columns = [np.array([one[at] for one in batch], I64) for at in range(5)]
-        table.push(rows[columns[0]], columns[1].astype(U64), columns[2].astype(U64), columns[3], columns[4])
-        for run, *rest in batch:
-            model[run].append((rest[0], rest[1], rest[2], rest[3]))
-    for run, kept in enumerate(model):
-        history = table.history(int(rows[run]))
-        found = list(zip(history.calls, history.results, history.seqs, history.times, strict=True))
-        assert list(kept) == found
-        for number in range(5):
-            count = table.count_in_ring(rows[run : run + 1], np.array([number], U64))
-            assert [sum(one[0] == number for one in kept)] == count.tolist()
+        which = np.array([run for run, _, _ in batch])
+        push(table, rows[which], {"call": [one for _, one, _ in batch], "outcome": [one for _, _, one in batch]})
+        for run, one, outcome in batch:
+            model[run].append((one, outcome))
+    assert [list(kept) for kept in model] == [ring(table, int(row)) for row in rows]
 
 
 def test_a_row_that_is_used_again_has_no_former_calls() -> None:
     table = RunTable(capacity=1)
     rows = table.locate(np.array([1], U64), np.zeros(1, I64))
-    one = np.ones(1, I64)
-    table.push(rows, one.astype(U64), one.astype(U64), one, one)
+    push(table, rows, {"call": [1], "outcome": [1]})
     table.fired[rows] = 7
+    table.streaks[rows] = 3
+    table.taken[rows] = 4.0
     table.end(rows)
     rows = table.locate(np.array([2], U64), np.zeros(1, I64))
-    assert [] == table.history(int(rows[0])).calls
-    assert [0] == table.count_in_ring(rows, one.astype(U64)).tolist()
-    assert [0] == table.fired[rows].tolist()
-
-
-def test_times_and_places_beyond_the_ring_s_range_are_clipped() -> None:
-    table = RunTable()
-    rows = table.locate(np.array([1], U64), np.zeros(1, I64))
-    table.push(rows, np.ones(1, U64), np.ones(1, U64), np.array([2**40]), np.array([2**40]))
-    history = table.history(int(rows[0]))
-    assert [2**31 - 1] == history.seqs
-    assert [2**31 - 1] == history.times
+    assert [] == ring(table, int(rows[0]))
+    assert [0, 0, 0] == [table.fired[rows].sum(), table.streaks[rows].sum(), table.taken[rows].sum()]
 
 
 def test_restart_forgets_calls_and_keeps_places() -> None:
     table = RunTable()
     assert [True] == fresh(table, [1], [0])
     rows = table.locate(np.array([1], U64), np.zeros(1, I64))
-    table.push(rows, np.ones(1, U64), np.ones(1, U64), np.ones(1, I64), np.ones(1, I64))
+    push(table, rows, {"call": [1], "outcome": [1]})
     table.restart(rows)
-    assert [] == table.history(int(rows[0])).calls
+    assert [] == ring(table, int(rows[0]))
     assert [False] == fresh(table, [1], [0])
 
 
