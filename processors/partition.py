@@ -14,6 +14,8 @@ from pydantic import Field
 
 from ..schemas.anomalies import Anomaly
 from . import loops
+from .fleet.rules import FleetRules
+from .fleet.tally import FleetTally
 from .loops import LoopRules, Runaways
 from .numbers import Numbers, numbers_of
 from .replay import stretch_start
@@ -23,6 +25,7 @@ from .windows import Tally, WindowRules
 
 EVENT_COLUMNS = (
     "run_id",
+    "parent_run_id",
     "seq",
     "kind",
     "ts_ms",
@@ -73,6 +76,7 @@ class FoldRules(Section):
     loops: LoopRules = Field(default_factory=LoopRules)
     windows: WindowRules = Field(default_factory=WindowRules)
     runs: RunRules = Field(default_factory=RunRules)
+    fleet: FleetRules = Field(default_factory=FleetRules)
 
 
 @dataclass(slots=True)
@@ -93,6 +97,8 @@ class Folded:
     parts: list[dict[str, Any]] = field(default_factory=list)
     """Window parts of stretches of log time that these events ended. They must be sent before the events are
     committed, since a replay begins at the stretch of the last committed event."""
+    fleet_parts: list[dict[str, Any]] = field(default_factory=list)
+    """The same, of what happens to the whole fleet."""
 
 
 class PartitionFold:
@@ -104,6 +110,7 @@ class PartitionFold:
         self.runs = RunTable()
         self._usual = Runaways(rules.loops.runaway)
         self.tally = Tally(partition, rules.windows)
+        self.fleet = FleetTally(partition, rules.fleet, rules.windows.stretch)
         self.counts = FoldCounts()
         self.log_ms = 0
         """Log time up to which events were folded in."""
@@ -125,6 +132,7 @@ class PartitionFold:
         stretch_ms = stretch_start(log_ms, self.rules.windows.stretch)
         if stretch_ms > self._stretch_ms:
             out.parts = self.tally.parts(log_ms, over_ms=stretch_ms)
+            out.fleet_parts = self.fleet.parts(log_ms, over_ms=stretch_ms)
             self._stretch_ms = stretch_ms
         self._sweep(log_ms)
         out.anomalies = self._add(columns, offsets, log_ms)
@@ -143,6 +151,7 @@ class PartitionFold:
         if not len(numbers):
             return []
         self.tally.add(columns, log_ms, int(offsets[-1]) + 1)
+        self.fleet.add(columns, log_ms, int(offsets[-1]) + 1)
         if not numbers.is_stop.any():
             return self._judge(columns, numbers, rows, offsets)
         found: list[Anomaly] = []
@@ -168,7 +177,7 @@ class PartitionFold:
             event = columns.row(run.at, named=True)
             anomalies.append(loops.of_runaway(run, event, self.partition, int(offsets[run.at])))
         self.counts.loops += len(anomalies)
-        return anomalies
+        return sorted(anomalies, key=lambda one: one.source_offset or 0)
 
     def _sweep(self, log_ms: int) -> None:
         """Forgets idle and ended runs, once in a while of log time, so that a replay forgets the same."""

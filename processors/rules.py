@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from .drift import DriftRules
+from .fleet.rules import FleetRules
 from .loops import LoopRules
 from .merge import MergeRules
 from .partition import FoldRules, RunRules
@@ -17,6 +18,7 @@ class Rules(Section):
 
     loops: LoopRules = Field(default_factory=LoopRules, description="Loops within a run.")
     drift: DriftRules = Field(default_factory=DriftRules, description="An agent's metrics against what they were.")
+    fleet: FleetRules = Field(default_factory=FleetRules, description="What goes wrong in many runs at once.")
     runs: RunRules = Field(default_factory=RunRules, description="How long runs are remembered.")
     windows: WindowRules = Field(default_factory=WindowRules, description="How windows of event time are cut.")
     merge: MergeRules = Field(default_factory=MergeRules, description="How windows of all partitions come together.")
@@ -24,4 +26,4 @@ class Rules(Section):
     @property
     def fold(self) -> FoldRules:
         """What the fold of a partition goes by."""
-        return FoldRules(loops=self.loops, windows=self.windows, runs=self.runs)
+        return FoldRules(loops=self.loops, windows=self.windows, runs=self.runs, fleet=self.fleet)

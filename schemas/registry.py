@@ -19,6 +19,7 @@ from .wire import WireError
 TOPIC_SCHEMAS = {
     "events": "agent_event",
     "windows": "window_part",
+    "fleet": "fleet_part",
     "anomalies": "anomaly",
     "control": "control",
 }

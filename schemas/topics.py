@@ -34,12 +34,13 @@ def _kept(days: int) -> dict[str, str]:
 
 EVENTS = Topic("events", True, _kept(3))
 WINDOWS = Topic("windows", True, _kept(3))
+FLEET = Topic("fleet", False, _kept(3))
 ANOMALIES = Topic("anomalies", False, _kept(30))
 CONTROL = Topic("control", False, {"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"})
 SNAPSHOTS = Topic("snapshots", False, _kept(14))
 DEADLETTER = Topic("deadletter", False, _kept(14))
 
-ALL = (EVENTS, WINDOWS, ANOMALIES, CONTROL, SNAPSHOTS, DEADLETTER)
+ALL = (EVENTS, WINDOWS, FLEET, ANOMALIES, CONTROL, SNAPSHOTS, DEADLETTER)
 
 
 class TopicsError(RunwatchError):

@@ -1,0 +1,46 @@
+"""All fleet-wide rules: parts in, anomalies out. The same live and over history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...schemas.anomalies import Anomaly
+from .failing import FailingJudge
+from .handoffs import HandoffJudge
+from .merge import FleetMerger
+from .rules import FleetRules
+from .storms import RETRIES, TIMEOUTS, StormJudge
+
+
+class FleetJudge:
+    """Merges the parts of all partitions and judges the windows that are whole."""
+
+    def __init__(self, rules: FleetRules) -> None:
+        self._merger = FleetMerger(rules)
+        self._failing = FailingJudge(rules.failing)
+        self._retries = StormJudge(RETRIES, rules.retries)
+        self._timeouts = StormJudge(TIMEOUTS, rules.timeouts)
+        self._handoffs = HandoffJudge(rules.handoffs)
+
+    def add(self, part: Mapping[str, Any], log_ms: int) -> None:
+        """Takes a part, as `FleetMerger.add`."""
+        self._merger.add(part, log_ms)
+
+    def judge(self, log_ms: int) -> list[Anomaly]:
+        """What the windows show that are whole by now (log time), in their order."""
+        return [
+            anomaly
+            for window in self._merger.ready(log_ms)
+            for anomaly in (
+                *self._failing.judge(window),
+                *self._retries.judge(window, window.retries),
+                *self._timeouts.judge(window, window.timeouts),
+                *self._handoffs.judge(window),
+            )
+        ]
+
+    @property
+    def late(self) -> int:
+        """Parts that came after their window was judged."""
+        return self._merger.late
