@@ -1,11 +1,25 @@
-"""The detectors over history: the code that watches the stream, without one."""
+"""The detectors over history: the code that watches the stream, without one.
+
+Each run is folded in the partition in which it would be live, and windows are judged in their order, each with all
+of its events: what a backtest says of a history is what was said, or would have been, as that came in.
+
+The two can differ in this. Live, a window is judged once its agent has moved on, so that of events which come hours
+late (runs imported one after the other, in no order of time) drift live sees only what came in time; a backtest sees
+all. And what the log's clock decides (a run that pauses for longer than `runs.idle` is forgotten) goes by the events'
+own times here, and by when they came in live: it differs where a history is streamed faster than it happened.
+"""
 
 from __future__ import annotations
 
+import heapq
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from dataclasses import dataclass
+from itertools import chain, groupby, islice
+from typing import Any
 
 import numpy as np
+import polars as pl
 
 from ..schemas.anomalies import Anomaly
 from ..schemas.events import AgentEvent
@@ -14,33 +28,160 @@ from .decode import FrameDecoder
 from .drift import DriftJudge
 from .merge import Merger
 from .partition import EVENT_COLUMNS, PartitionFold
+from .partitioner import partitions_of
+from .replay import stretch_start
 from .rules import Rules
+from .runs import I64
 
 CHUNK = 8_192
 """Events handled at once."""
+PARTITIONS = 4
 _WHENEVER = 0
-"""Log time of all history: it was appended before anyone watched."""
+"""Log time of a history without order: it was appended before anyone watched."""
 _AFTERWARDS = 2**53
+Part = dict[str, Any]
+"""A record of `window_part.avsc`."""
 
 
-def backtest(events: Iterable[AgentEvent], rules: Rules) -> Iterator[Anomaly]:
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Events that came in one after the other."""
+
+    columns: pl.DataFrame
+    """`EVENT_COLUMNS`."""
+    partitions: I64
+    offsets: I64
+    """Rising within a partition."""
+    log_ms: int
+    """Log time before which nothing of it came in; never falls."""
+
+
+class Backtest:
+    """A history, judged by one set of rules."""
+
+    def __init__(self, rules: Rules, partitions: int = PARTITIONS, disorder_ms: int | None = None) -> None:
+        """`partitions`: of the window topic. `disorder_ms`: how long after its time, by the log's, an event comes in
+        at the latest, where that is known: then windows are judged and forgotten on the way, else at the end, which
+        takes memory for each that holds an event.
+        """
+        self.rules = rules
+        self.disorder_ms = disorder_ms
+        self._folds: dict[int, PartitionFold] = {}
+        self._drift = _Drift(rules, partitions)
+        # Window start → its parts that are still to be judged.
+        self._waiting: dict[int, list[Part]] = defaultdict(list)
+        self._stretch_ms = 0
+
+    def add(self, piece: Piece) -> list[Anomaly]:
+        """What these events show: drift in windows that were over before them, then loops, in their order."""
+        stretch_ms = stretch_start(piece.log_ms, self.rules.windows.stretch)
+        drift = self._over(stretch_ms) if stretch_ms > self._stretch_ms else []
+        self._stretch_ms = max(stretch_ms, self._stretch_ms)
+        found: list[tuple[int, Anomaly]] = []
+        for partition in np.unique(piece.partitions).tolist():
+            fold = self._folds.get(partition)
+            if fold is None:
+                fold = self._folds[partition] = PartitionFold(partition, self.rules.fold)
+            places = np.flatnonzero(piece.partitions == partition)
+            offsets = piece.offsets[places]
+            for anomaly in fold.add(piece.columns[places], offsets, piece.log_ms).anomalies:
+                at = int(places[np.searchsorted(offsets, anomaly.source_offset or 0)])
+                found.append((at, anomaly))
+        found.sort(key=lambda one: one[0])
+        return [*drift, *(anomaly for _, anomaly in found)]
+
+    def finish(self) -> Iterator[Anomaly]:
+        """What is left to say once there are no more events."""
+        rest = (fold.tally.by_window(_AFTERWARDS) for fold in self._folds.values())
+        held = chain.from_iterable(self._waiting[start] for start in sorted(self._waiting))
+        for start, parts in groupby(heapq.merge(held, *rest, key=_start_of), _start_of):
+            yield from self._drift.judge(start, parts)
+        self._waiting.clear()
+        yield from self._drift.finish()
+
+    def _over(self, stretch_ms: int) -> list[Anomaly]:
+        """Drift in the windows of which nothing more can come, once the log was read up to that stretch."""
+        for fold in self._folds.values():
+            for part in fold.tally.parts(stretch_ms, over_ms=stretch_ms):
+                self._waiting[part["window_start_ms"]].append(part)
+        if self.disorder_ms is None:
+            return []
+        last = stretch_ms - self.disorder_ms - self.rules.windows.length
+        whole = sorted(start for start in self._waiting if start <= last)
+        return [anomaly for start in whole for anomaly in self._drift.judge(start, self._waiting.pop(start))]
+
+
+class _Drift:
+    """Merges the parts of windows and judges them, as the partitions of the window topic do."""
+
+    def __init__(self, rules: Rules, partitions: int) -> None:
+        self._rules = rules
+        self._judges = [(Merger(rules.merge), DriftJudge(rules.drift)) for _ in range(partitions)]
+        self._partition_of: dict[str, int] = {}
+        self._log_ms = 0
+
+    def judge(self, start_ms: int, parts: Iterable[Part]) -> Iterator[Anomaly]:
+        """A window's parts, all that there are, at the time at which they would have come; windows in their order."""
+        self._log_ms = log_ms = start_ms + self._rules.windows.length + self._rules.windows.grace
+        for part in parts:
+            whole = {**part, "watermark_ms": log_ms + self._rules.merge.grace}
+            self._judges[self._partition(part["agent"])][0].add(whole, log_ms)
+        yield from self._ready(log_ms)
+
+    def finish(self) -> Iterator[Anomaly]:
+        """What was still waited for. Episodes that are open stay so: nobody knows what came after."""
+        yield from self._ready(self._log_ms + self._rules.merge.tools + self._rules.merge.quiet + 1)
+
+    def _ready(self, log_ms: int) -> Iterator[Anomaly]:
+        for merger, judge in self._judges:
+            for agent, window in merger.ready(log_ms):
+                yield from judge.judge(agent, window)
+            yield from judge.silent(log_ms)
+
+    def _partition(self, agent: str) -> int:
+        found = self._partition_of.get(agent)
+        if found is None:
+            found = self._partition_of[agent] = int(partitions_of([agent], len(self._judges))[0])
+        return found
+
+
+def _start_of(part: Part) -> int:
+    start: int = part["window_start_ms"]
+    return start
+
+
+def pieces_of(events: Iterable[AgentEvent], partitions: int = PARTITIONS, *, in_order: bool = False) -> Iterator[Piece]:
+    """Events as they would come in over so many partitions. `in_order`: of time; then that is the log's too."""
+    decoder = FrameDecoder("agent_event", LocalRegistry(), EVENT_COLUMNS)
+    remaining = iter(events)
+    seen = 0
+    log_ms = _WHENEVER
+    while chunk := list(islice(remaining, CHUNK)):
+        columns = decoder.from_records(event.to_record() for event in chunk)
+        runs, which = np.unique(columns["run_id"].to_numpy(), return_inverse=True)
+        if in_order:
+            log_ms = max(log_ms, chunk[0].ts_ms)
+        places = partitions_of(runs.tolist(), partitions)[which]
+        yield Piece(columns, places, np.arange(seen, seen + len(chunk)), log_ms)
+        if in_order:
+            log_ms = max(log_ms, *(event.ts_ms for event in chunk))
+        seen += len(chunk)
+
+
+def piece_of_arrow(data: bytes, log_ms: int = _WHENEVER) -> Piece:
+    """Stored events, from an Arrow IPC stream of `EVENT_COLUMNS`, `kafka_partition` and `kafka_offset`."""
+    columns = pl.read_ipc_stream(data)
+    decoder = FrameDecoder("agent_event", LocalRegistry(), EVENT_COLUMNS)
+    own = columns.select(pl.col(name).cast(kind) for name, kind in decoder.schema.items())
+    return Piece(own, columns["kafka_partition"].to_numpy(), columns["kafka_offset"].to_numpy(), log_ms)
+
+
+def backtest(events: Iterable[AgentEvent], rules: Rules, partitions: int = PARTITIONS) -> Iterator[Anomaly]:
     """Anomalies in these events: loops as they come up, in the events' order, then drift, each agent's in order.
 
     A run's events come in the run's order; runs may come in any.
     """
-    decoder = FrameDecoder("agent_event", LocalRegistry(), EVENT_COLUMNS)
-    fold = PartitionFold(0, rules.fold)
-    seen = 0
-    remaining = iter(events)
-    while chunk := list(islice(remaining, CHUNK)):
-        columns = decoder.from_records(event.to_record() for event in chunk)
-        offsets = np.arange(seen, seen + len(chunk))
-        seen += len(chunk)
-        yield from fold.add(columns, offsets, _WHENEVER).anomalies
-    merger = Merger(rules.merge)
-    for part in fold.tally.parts(_AFTERWARDS):
-        if part["tool"] is None:
-            merger.add(part, _WHENEVER)
-    judge = DriftJudge(rules.drift)
-    for agent, window in merger.ready(_AFTERWARDS):
-        yield from judge.judge(agent, window)
+    judging = Backtest(rules, partitions)
+    for piece in pieces_of(events, partitions):
+        yield from judging.add(piece)
+    yield from judging.finish()

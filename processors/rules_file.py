@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from ..schemas.errors import RunwatchError
 from . import yaml_marks
 from .rules import Rules
+from .section import Section
 from .settings import Setting, fields_of, nearest, sections, settings, shown
 from .yaml_marks import Marked, Mistake
 
@@ -65,7 +66,7 @@ def _checked(marked: Marked) -> Rules | None:
     return None if marked.mistakes else rules
 
 
-def _known(marked: Marked, section: Any, value: Any, path: tuple[str, ...]) -> dict[str, Any]:
+def _known(marked: Marked, section: type[Section], value: Any, path: tuple[str, ...]) -> dict[str, Any]:
     """What of a section's values can be checked further; mistakes in its keys are noted."""
     if value is None:  # all that was in it is commented out
         return {}

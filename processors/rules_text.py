@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import textwrap
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import yaml
-from pydantic import BaseModel
 
 from .rules import Rules
-from .settings import fields_of
+from .section import Section
 
 WIDTH = 100
 _INDENT = "  "
@@ -20,31 +18,23 @@ _INDENT = "  "
 
 def text(rules: Rules) -> str:
     """The rules as YAML; a setting that is not at its default says what that is."""
-    return "\n".join(_lines(rules, 0)).lstrip("\n") + "\n"
+    return "\n".join(_lines(rules, type(rules)(), 0)).lstrip("\n") + "\n"
 
 
-def _lines(section: Any, depth: int) -> Iterator[str]:
-    plain = _plain(section)
-    for name, field in fields_of(type(section)).items():
+def _lines(section: Section, defaults: Section, depth: int) -> Iterator[str]:
+    plain, usual = section.model_dump(mode="json"), defaults.model_dump(mode="json")
+    for name, field in type(section).model_fields.items():
         value = getattr(section, name)
-        if depth == 0:
+        is_section = isinstance(value, Section)
+        if is_section:
             yield ""
         yield from _comment(field.description or "", depth)
-        if isinstance(value, BaseModel) or dataclasses.is_dataclass(value):
+        if is_section:
             yield f"{_INDENT * depth}{name}:"
-            yield from _lines(value, depth + 1)
-            continue
-        default = field.get_default(call_default_factory=True)
-        was = "" if value == default else f"  # default: {_scalar(_plain_default(section, name, default))}"
-        yield f"{_INDENT * depth}{name}: {_scalar(plain[name])}{was}"
-
-
-def _plain_default(section: Any, name: str, default: Any) -> Any:
-    return default if dataclasses.is_dataclass(section) else _plain(section.model_copy(update={name: default}))[name]
-
-
-def _plain(section: Any) -> dict[str, Any]:
-    return dataclasses.asdict(section) if dataclasses.is_dataclass(section) else section.model_dump(mode="json")
+            yield from _lines(value, getattr(defaults, name), depth + 1)
+        else:
+            was = "" if plain[name] == usual[name] else f"  # default: {_scalar(usual[name])}"
+            yield f"{_INDENT * depth}{name}: {_scalar(plain[name])}{was}"
 
 
 def _comment(words: str, depth: int) -> Iterator[str]:

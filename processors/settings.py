@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
 from .rules import Rules
-from .section import parse_duration, shown_duration
+from .section import Section, parse_duration, shown_duration
 
 _NOUNS: Mapping[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
@@ -88,28 +86,21 @@ class Setting:
         return " " + " and ".join(words) if words else ""
 
 
-def fields_of(section: Any) -> Mapping[str, FieldInfo]:
+def fields_of(section: type[Section]) -> Mapping[str, FieldInfo]:
     """A section's settings and sections, by name."""
-    if dataclasses.is_dataclass(section):
-        hints = typing.get_type_hints(section)
-        return {
-            one.name: FieldInfo.from_annotated_attribute(hints[one.name], one.default)
-            for one in dataclasses.fields(section)
-        }
-    return dict(section.model_fields)
+    return section.model_fields
 
 
-def sections(section: Any) -> Mapping[str, Any]:
+def sections(section: type[Section]) -> Mapping[str, type[Section]]:
     """Those of its fields that are sections of their own."""
     return {
         name: one.annotation
         for name, one in fields_of(section).items()
-        if isinstance(one.annotation, type)
-        and (issubclass(one.annotation, BaseModel) or dataclasses.is_dataclass(one.annotation))
+        if isinstance(one.annotation, type) and issubclass(one.annotation, Section)
     }
 
 
-def settings(section: Any = Rules, path: tuple[str, ...] = ()) -> Iterator[Setting]:
+def settings(section: type[Section] = Rules, path: tuple[str, ...] = ()) -> Iterator[Setting]:
     """Every setting, in the order in which they are printed."""
     inner = sections(section)
     for name, one in fields_of(section).items():
@@ -133,18 +124,26 @@ def value_of(rules: Rules, path: Sequence[str]) -> Any:
     return value
 
 
-def nearest(path: Sequence[str], section: Any) -> str:
+def nearest(path: Sequence[str], section: type[Section]) -> str:
     """What may have been meant by a key that the section does not have."""
     *outer, key = path
     here = list(fields_of(section))
     if near := get_close_matches(key, here, 1, 0.6):
         return f"did you mean {'.'.join([*outer, near[0]])}?"
-    # One of that name elsewhere, or else anything like it.
-    everywhere = {one.rpartition(".")[2]: one for one in (*(one.name for one in settings()), *sections(Rules))}
+    # One of that name elsewhere, or else anything like it; sections first, then what comes first.
+    everywhere: dict[str, str] = {}
+    for name in (*_section_names(Rules), *(one.name for one in settings())):
+        everywhere.setdefault(name.rpartition(".")[2], name)
     near = [key] if key in everywhere else get_close_matches(key, everywhere, 1, 0.75)
     if near:
         return f"did you mean {everywhere[near[0]]}?"
     return f"{'.'.join(outer) or 'the file'} has {', '.join(here)}"
+
+
+def _section_names(section: type[Section], path: tuple[str, ...] = ()) -> Iterator[str]:
+    for name, one in sections(section).items():
+        yield ".".join((*path, name))
+        yield from _section_names(one, (*path, name))
 
 
 def shown(value: Any) -> str:

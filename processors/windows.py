@@ -9,6 +9,7 @@ window was sent makes a further part, or replaces the part of its own stretch by
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from heapq import merge
 from itertools import chain
 from typing import Any
 
@@ -152,9 +153,20 @@ class Tally:
         to it; earlier stretches are sent whole and forgotten. The time now would not do: who lags, or replays,
         still has events of an earlier stretch before them, whose part would then replace the whole one's.
         """
+        return chain(*self._to_send(log_ms, over_ms))
+
+    def by_window(self, log_ms: int) -> Iterator[dict[str, Any]]:
+        """All parts of all stretches before then, which are forgotten; by the start of their windows.
+
+        For who tallied a whole history as one stretch: there may be more of them than memory holds as records.
+        """
+        return merge(*self._to_send(log_ms, log_ms), key=lambda part: part["window_start_ms"])
+
+    def _to_send(self, log_ms: int, over_ms: int) -> tuple[Iterator[dict[str, Any]], ...]:
+        """The parts of agents, and those of tools, each by stretch, window and group."""
         self._group()
         if self._totals is None:
-            return iter(())
+            return ()
         totals = self._totals.with_columns(closed=self._closed(log_ms), over=pl.col("slot_ms") < over_ms)
         agents = totals.filter(pl.col("agent_key").is_in(list(self._dirty[False])))
         due = log_ms >= self._tools_sent_ms + self.rules.tools_every
@@ -172,7 +184,7 @@ class Tally:
         changed = counts.filter(pl.col("agent_key").is_in(agents["key"].implode()))
         agent_counts = _counted(changed.with_columns(key=pl.col("agent_key")))
         marks = {agent: mark for agent, (mark, _) in self._watermarks.items()}
-        sent = chain(self._records(agents, agent_counts, marks), self._records(tools, counts, marks))
+        sent = self._records(agents, agent_counts, marks), self._records(tools, counts, marks)
         self._dirty[False].clear()
         self._dirty[True] -= set(tools["key"].to_list())
         if (totals["over"]).any():

@@ -40,40 +40,45 @@ def test_a_loop_is_one_json_object(cli: Cli, home: Path) -> None:
     outs = [cli("backtest", "runs.jsonl"), cli("backtest", "runs.jsonl.gz"), cli("backtest", "-", stdin=LOOP.encode())]
     assert [(0, "")] * 3 == [(one.code, one.err) for one in outs]
     assert 1 == len({one.out for one in outs})
-    (found,) = [json.loads(line) for line in outs[0].out.splitlines()]
-    assert list(REPORT_FIELDS) == list(found)
+    first, found = [json.loads(line) for line in outs[0].out.splitlines()]
+    assert list(REPORT_FIELDS) == list(first) == list(found)
     assert {"anomaly_id", "rule", "state", "severity", "ts_ms", "agent", "run_id", "step_id", "tool", "value",
             "baseline", "message"} == set(found)  # fmt: skip
-    assert ("loop.repeat", "open", "run-1", "http.get") == tuple(
-        found[name] for name in ("rule", "state", "run_id", "tool")
-    )
+    assert ("open", "warning", "escalated", "critical") == (*_how(first), *_how(found))
+    assert ("loop.repeat", "run-1", "http.get") == tuple(found[name] for name in ("rule", "run_id", "tool"))
+
+
+def _how(anomaly: dict[str, Any]) -> tuple[str, str]:
+    return anomaly["state"], anomaly["severity"]
 
 
 def test_a_backtest_as_table_json_and_csv(cli: Cli, home: Path) -> None:
     (home / "runs.jsonl").write_text(LOOP)
-    (found,) = json.loads(cli("backtest", "runs.jsonl", "--format", "json").out)
+    found, _ = json.loads(cli("backtest", "runs.jsonl", "--format", "json").out)
     assert list(REPORT_FIELDS) == list(found)
-    head, row = cli("backtest", "runs.jsonl", "-f", "csv").out.splitlines()
+    head, row, _ = cli("backtest", "runs.jsonl", "-f", "csv").out.splitlines()
     assert ",".join(REPORT_FIELDS) == head
     assert row.startswith(found["anomaly_id"] + ",loop.repeat,open,")
-    head, row = cli("backtest", "runs.jsonl", "-f", "table").out.splitlines()
+    said = cli("backtest", "runs.jsonl", "-f", "table")
+    head, row, _ = said.out.splitlines()
     assert "time severity rule agent message run_id" == " ".join(head.split())
     assert row.startswith("2026-03-01 12:00:0")
+    assert ["8 events of 1 run judged; 1 anomaly.", "  loop.repeat: 1 critical"] == said.err.splitlines()
 
 
 def test_nothing_found_is_said(cli: Cli, home: Path) -> None:
     (home / "runs.jsonl").write_text(LOOP.splitlines()[0])
     assert (0, "", "") == tuple(vars(cli("backtest", "runs.jsonl")).values())
-    assert (0, "", "Nothing loops and nothing drifts.\n") == tuple(
-        vars(cli("backtest", "runs.jsonl", "-f", "table")).values()
-    )
+    said = cli("backtest", "runs.jsonl", "-f", "table")
+    assert (0, "") == (said.code, said.out)
+    assert ["Nothing loops and nothing drifts.", "1 event of 1 run judged; 0 anomalies."] == said.err.splitlines()
 
 
 def test_lines_that_hold_no_event_are_told_with_their_place(cli: Cli, home: Path) -> None:
     (home / "runs.jsonl").write_text("bad\n" + LOOP + '{"run_id": "x"}\n' + "worse\n" * 30)
     done = cli("backtest", "runs.jsonl")
     assert 1 == done.code
-    assert 1 == len(done.out.splitlines())
+    assert 2 == len(done.out.splitlines())
     told = done.err.splitlines()
     assert told[0].startswith("runs.jsonl, line 1: not JSON")
     assert told[1].startswith("runs.jsonl, line 10: ")

@@ -105,8 +105,10 @@ def test_a_number_that_does_not_do(value: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("quiet: 1s", "1:1: quiet is not a setting; did you mean merge.quiet?"),
-        ("windows: {most_windows: 1}", "1:11: windows.most_windows is not a setting; did you mean merge.most_windows?"),
+        ("tools_every: 1s", "1:1: tools_every is not a setting; did you mean windows.tools_every?"),
+        ("windows: {creep_hours: 9}", "1:11: windows.creep_hours is not a setting; did you mean drift.creep_hours?"),
+        ("loops: {repaet: {}}", "1:9: loops.repaet is not a setting; did you mean loops.repeat?"),
+        ("repeat: {warning: 3}", "1:1: repeat is not a setting; did you mean loops.repeat?"),
         ("windows: {qqqq: 1}", "1:11: windows.qqqq is not a setting; windows has length, grace, idle, ahead, "
          "send_every, tools_every, stretch, buffer_events."),
         ("5: x", f"1:1: 5 is not a setting; the file has {', '.join(Rules.model_fields)}."),
@@ -119,6 +121,7 @@ def test_a_number_that_does_not_do(value: str, shown: str) -> None:
         ("windows: {grace: 1s, grace: 2s}", "1:22: windows.grace stands here again; it is set in line 1."),
         ("windows: {grace: 1s}\nwindows: {idle: 5s}", "2:1: windows stands here again; it is set in line 1."),
         ("? [a]\n: 1", "1:3: a key is a name, not a list or a mapping."),
+        ("loops:\n  repeat:\n    warning: 9", "3:5: loops.repeat: warning (9) comes before critical (4), or with it."),
     ],
 )  # fmt: skip
 def test_keys_and_shapes(content: str, expected: str) -> None:
@@ -130,12 +133,11 @@ def test_keys_and_shapes(content: str, expected: str) -> None:
 
 def test_every_setting_has_a_sentence_and_a_safe_default() -> None:
     for one in settings():
-        if one.path[0] in ("loops", "drift"):
-            continue
         assert one.field.description, f"{one.name} has no description"
         assert one.wanted or isinstance(one.default, list | tuple | dict), f"nobody can say what {one.name} must be"
-    for name, field in Rules.model_fields.items():
-        assert field.description, f"{name} has no description"
+    for section in (Rules, *sections(Rules).values()):
+        for name in sections(section):
+            assert section.model_fields[name].description, f"{section.__name__}.{name} has no description"
 
 
 def test_the_defaults_as_text() -> None:
