@@ -35,6 +35,8 @@ class Numbers:
     failed: Mask
     unknown: Mask
     """Whether a call's result was not logged."""
+    nameless: Mask
+    """Whether it is a tool call without a tool's name."""
     retried: Mask
     throttled: Mask
     """Whether it was answered with 429 or 5xx."""
@@ -59,7 +61,7 @@ def numbers_of(columns: pl.DataFrame) -> Numbers:
 
 
 _NAMES = tuple(field.name for field in fields(Numbers))
-_FLAGS = {"is_stop", "is_call", "failed", "unknown", "retried", "throttled"}
+_FLAGS = {"is_stop", "is_call", "failed", "unknown", "nameless", "retried", "throttled"}
 _REQUEST = pl.col("kind") == "model_result"
 _EXPRESSIONS = {
     "run": pl.col("run_id").hash(),
@@ -73,6 +75,7 @@ _EXPRESSIONS = {
     "error": pl.col("error").hash(),
     "failed": pl.col("status") == "error",
     "unknown": pl.col("result_sha").is_null(),
+    "nameless": (pl.col("kind") == "tool_result") & (pl.col("tool").fill_null("") == ""),
     "retried": pl.col("attempt").fill_null(0) > 1,
     "throttled": ((pl.col("http_status") == 429) | (pl.col("http_status") // 100 == 5)).fill_null(False),
     "tokens": pl.when(_REQUEST).then(pl.sum_horizontal("input_tokens", "output_tokens")).fill_null(0).cast(pl.Float64),

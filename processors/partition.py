@@ -14,6 +14,7 @@ from pydantic import Field
 
 from ..schemas.anomalies import Anomaly
 from . import loops
+from .counts import FoldCounts
 from .fleet.rules import FleetRules
 from .fleet.tally import FleetTally
 from .loops import LoopRules, Runaways
@@ -50,6 +51,10 @@ EVENT_COLUMNS = (
 )
 """The columns of an event that the fold reads."""
 
+CLOCK_SET_MS = 946_684_800_000
+"""The year 2000: what is older is told by a clock that was never set."""
+BACKWARDS_MS = 60_000
+"""How much older than its run's first event one may be: agents' threads may take turns."""
 SWEEP_MS = 60_000
 """How often idle runs are looked for, log time."""
 
@@ -77,16 +82,6 @@ class FoldRules(Section):
     windows: WindowRules = Field(default_factory=WindowRules)
     runs: RunRules = Field(default_factory=RunRules)
     fleet: FleetRules = Field(default_factory=FleetRules)
-
-
-@dataclass(slots=True)
-class FoldCounts:
-    """What a partition's fold has met since it began."""
-
-    events: int = 0
-    repeats: int = 0
-    """Events that were seen before: resent, and not counted again."""
-    loops: int = 0
 
 
 @dataclass(slots=True)
@@ -141,13 +136,14 @@ class PartitionFold:
     def _add(self, columns: pl.DataFrame, offsets: I64, log_ms: int) -> list[Anomaly]:
         numbers = numbers_of(columns)
         runs, first, which = np.unique(numbers.run, return_index=True, return_inverse=True)
-        rows = self.runs.locate(runs, numbers.ts_ms[first])[which]
+        rows = self.runs.locate(runs, numbers.ts_ms[first], numbers.seq[first])[which]
         self.runs.touched_ms[rows] = log_ms
         keep = self.runs.fresh(rows, numbers.seq)
-        self.counts.events += len(keep)
         if not keep.all():
             self.counts.repeats += int((~keep).sum())
             columns, numbers, rows, offsets = columns.filter(keep), numbers[keep], rows[keep], offsets[keep]
+        self.counts.events += len(keep)
+        self._look_over(numbers, rows, log_ms)
         if not len(numbers):
             return []
         self.tally.add(columns, log_ms, int(offsets[-1]) + 1)
@@ -160,7 +156,10 @@ class PartitionFold:
         for end in [*restarts, len(numbers)]:
             piece = slice(start, end)
             found += self._judge(columns[piece], numbers[piece], rows[piece], offsets[piece])
-            self.runs.restart(rows[piece][numbers.is_stop[piece]])
+            stops = numbers.is_stop[piece]
+            stopped, last_seq = rows[piece][stops], numbers.seq[piece][stops]
+            self.counts.missing += self.runs.missing(stopped, last_seq)
+            self.runs.restart(stopped, last_seq)
             start = end
         self.runs.end(over)
         return found
@@ -176,15 +175,22 @@ class PartitionFold:
         for run in self._usual.find(self.runs, rows, numbers, columns["agent"]):
             event = columns.row(run.at, named=True)
             anomalies.append(loops.of_runaway(run, event, self.partition, int(offsets[run.at])))
-        self.counts.loops += len(anomalies)
+        self.counts.anomalies += len(anomalies)
         return sorted(anomalies, key=lambda one: one.source_offset or 0)
+
+    def _look_over(self, numbers: Numbers, rows: I64, log_ms: int) -> None:
+        """Counts what cannot be as it says."""
+        self.counts.ahead += int((numbers.ts_ms > log_ms + self.rules.windows.ahead).sum())
+        self.counts.ancient += int((numbers.ts_ms < CLOCK_SET_MS).sum())
+        self.counts.backwards += int((numbers.ts_ms < self.runs.first_ms[rows] - BACKWARDS_MS).sum())
+        self.counts.nameless += int(numbers.nameless.sum())
 
     def _sweep(self, log_ms: int) -> None:
         """Forgets idle and ended runs, once in a while of log time, so that a replay forgets the same."""
         if log_ms - self._swept_ms < SWEEP_MS:
             return
         self._swept_ms = stretch_start(log_ms, SWEEP_MS)
-        self.runs.forget(log_ms - self.rules.runs.idle)
+        self.counts.unfinished += self.runs.forget(log_ms - self.rules.runs.idle)
         if log_ms - self._aged_ms >= self.rules.runs.idle or self.runs.ended >= self.rules.runs.most_ended:
             self._aged_ms = log_ms
             self.runs.age()

@@ -26,6 +26,8 @@ U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
+MOST_MISSING = 1_000_000
+
 _WINDOW = 64
 _LARGE = 1_024
 """A table grows by a quarter, and while it is small by up to so much more: doubling would leave half of it empty."""
@@ -51,6 +53,7 @@ class RunTable:
         self.seen: U64 = np.empty(0, np.uint64)
         self.touched_ms: I64 = np.empty(0, np.int64)
         self.first_ms: I64 = np.empty(0, np.int64)
+        self.first_seq: I64 = np.empty(0, np.int64)
         self.calls: I64 = np.empty(0, np.int64)
         self.fired: npt.NDArray[np.uint32] = np.empty(0, np.uint32)
         # 32 bits of a hash: they are only ever compared with the run's own.
@@ -92,17 +95,18 @@ class RunTable:
 
     # -- rows --------------------------------------------------------------------------------------
 
-    def locate(self, runs: U64, first_ms: I64) -> I64:
-        """Rows of these runs (each once), made for those that have none. `first_ms`: event time of each's first."""
+    def locate(self, runs: U64, first_ms: I64, first_seq: I64) -> I64:
+        """Rows of these runs (each once), made for those that have none. Of each run's first event: `first_ms`, its
+        event time, and `first_seq`, its place."""
         keys = runs.tolist()
         get = self._rows.get
         rows = np.array([get(key, -1) for key in keys], np.int64)
         missing = np.flatnonzero(rows < 0)
         if len(missing):
-            rows[missing] = self._open(runs[missing], first_ms[missing])
+            rows[missing] = self._open(runs[missing], first_ms[missing], first_seq[missing])
         return rows
 
-    def _open(self, runs: U64, first_ms: I64) -> I64:
+    def _open(self, runs: U64, first_ms: I64, first_seq: I64) -> I64:
         """New rows for these runs."""
         while len(self._free) < len(runs):
             self._grow(self._capacity + max(1, min(self._capacity, self._capacity // 4 + _LARGE)))
@@ -112,6 +116,7 @@ class RunTable:
         rows = np.array(taken, np.int64)
         self.run[rows] = runs
         self.first_ms[rows] = first_ms
+        self.first_seq[rows] = first_seq
         self.last_seq[rows] = -1
         self.seen[rows] = 0
         self._anew(rows)
@@ -140,9 +145,19 @@ class RunTable:
                 self._ended[key] = int(self.last_seq[row]) << _WINDOW | int(self.seen[row])
                 self._free.append(row)
 
-    def restart(self, rows: I64) -> None:
-        """Forgets these runs' calls, but not their places."""
+    def restart(self, rows: I64, last_seq: I64) -> None:
+        """Forgets the calls of these runs, but not which events were seen. `last_seq`: place of each's stop."""
         self._anew(rows)
+        self.first_seq[rows] = np.minimum(last_seq, 2**62) + 1
+
+    def missing(self, rows: I64, last_seq: I64) -> int:
+        """How many places these runs left empty, from the first event that was seen of each to its stop at `last_seq`.
+
+        One run counts as `MOST_MISSING` at the most: places are what agents say.
+        """
+        # As floats: places may be any 64-bit number, and so their difference may not.
+        places = last_seq.astype(np.float64) - self.first_seq[rows].astype(np.float64) + 1
+        return int(np.clip(places - self.taken[rows, 0], 0, MOST_MISSING).sum())
 
     def forget(self, idle_before_ms: int) -> int:
         """Gives the rows of runs free that were last touched before then (log time); returns how many."""

@@ -96,13 +96,13 @@ class Runaways:
 
         `rows`, `agents`: each event's. A run's stop is the last of its events.
         """
-        if not self.rule.enabled:
-            return []
         touched, which = np.unique(rows, return_inverse=True)
         added = np.stack([np.ones(len(rows)), numbers.tokens, numbers.cost_usd], axis=1)
         before = table.taken[touched]
         after = before + np.stack([np.bincount(which, added[:, at], len(touched)) for at in range(len(_WHAT))], axis=1)
         table.taken[touched] = after
+        if not self.rule.enabled:
+            return []
         suspects = set(np.flatnonzero((after >= self._least).any(axis=1)).tolist())
         # Agent → places at which what is usual was looked at anew, and what it had been until then.
         looked: dict[str, list[tuple[int, Usual | None]]] = {}

@@ -38,7 +38,7 @@ def found_in(batches: list[list[tuple[int, Call]]], rules: LoopRules = RULES) ->
         runs = [run for run, _ in batch]
         unique, first, which = np.unique(np.array(runs, np.uint64), return_index=True, return_inverse=True)
         times = np.array([T0 + one.ms for _, one in batch], np.int64)
-        rows = table.locate(unique, times[first])[which]
+        rows = table.locate(unique, times[first], np.zeros(len(unique), np.int64))[which]
         seqs = []
         for run in runs:
             seqs.append(taken.get(run, 0))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runwatch.processors.counts import FoldCounts
 from runwatch.processors.partition import FoldRules, PartitionFold, RunRules
 from runwatch.processors.windows import WindowRules
 from runwatch.schemas.anomalies import Anomaly
@@ -207,3 +208,52 @@ def test_numbers_of_any_size_stop_nothing() -> None:
     own = [part for part in folding.latest.parts.values() if part["tool"] is None]
     assert {0: 2, T0: 5, 253_402_300_740_000: 1} == {part["window_start_ms"]: part["events"] for part in own}
     assert 8 == folding.fold.counts.events
+
+
+class TestWhatIsAmiss:
+    """Counted, and of no harm."""
+
+    def counts(self, events: list[dict[str, Any]], log_ms: int = T0) -> FoldCounts:
+        folding = Folding()
+        folding.add(events, 0, log_ms)
+        return folding.finish().fold.counts
+
+    def test_all_is_well(self) -> None:
+        run = [event(seq=0, kind="run_start"), event(seq=1), event(seq=2, kind="stop")]
+        assert FoldCounts(events=3) == self.counts(run)
+
+    def test_places_that_a_run_left_empty(self) -> None:
+        run = [event(seq=3), event(seq=5), event(seq=9, kind="stop")]
+        assert FoldCounts(events=3, missing=4) == self.counts(run)
+
+    def test_a_resent_event_fills_no_gap(self) -> None:
+        run = [event(seq=0), event(seq=0), event(seq=2, kind="stop")]
+        assert FoldCounts(events=3, repeats=1, missing=1) == self.counts(run)
+
+    def test_a_run_that_goes_on_after_its_stop_has_lost_nothing(self) -> None:
+        run = [event(seq=seq, kind="stop" if seq % 3 == 2 else "tool_result") for seq in range(9)]
+        assert FoldCounts(events=9) == self.counts(run)
+
+    def test_places_of_any_size(self) -> None:
+        run = [event(seq=0, ts_ms=T0), event(seq=2**63 - 1, kind="stop", ts_ms=T0)]
+        assert FoldCounts(events=2, missing=1_000_000) == self.counts(run)
+
+    def test_clocks(self) -> None:
+        run = [
+            event(seq=0),
+            event(seq=1, ts_ms=0),
+            event(seq=2, ts_ms=4_102_444_800_000),
+            event(seq=3, ts_ms=T0 - 59_000),
+            event(seq=4, ts_ms=T0 - 61_000),
+        ]
+        assert FoldCounts(events=5, ahead=1, ancient=1, backwards=2) == self.counts(run)
+
+    def test_tools_without_a_name(self) -> None:
+        calls = [event(seq=seq, tool=tool) for seq, tool in enumerate([None, "", " ", "t"])]
+        assert FoldCounts(events=4, nameless=2) == self.counts(calls)
+
+    def test_runs_without_a_stop(self) -> None:
+        folding = Folding()
+        folding.add([event("r"), event("s")])
+        folding.add([event("t")], 2, T0 + RULES.runs.idle + 61_000)
+        assert (2, 1) == (folding.fold.counts.unfinished, len(folding.fold.runs))

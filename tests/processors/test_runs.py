@@ -31,12 +31,12 @@ class Seen:
 
 def fresh(table: RunTable, runs: list[int], seqs: list[int]) -> list[bool]:
     unique, which = np.unique(np.array(runs, U64), return_inverse=True)
-    rows = table.locate(unique, np.zeros(len(unique), I64))[which]
+    rows = table.locate(unique, np.zeros(len(unique), I64), np.zeros(len(unique), I64))[which]
     return [bool(one) for one in table.fresh(rows, np.array(seqs, I64))]
 
 
 def end(table: RunTable, run: int) -> None:
-    table.end(table.locate(np.array([run], U64), np.zeros(1, I64)))
+    table.end(table.locate(np.array([run], U64), np.zeros(1, I64), np.zeros(1, I64)))
 
 
 places = st.one_of(st.integers(0, 8), st.integers(0, 200), st.sampled_from([63, 64, 65, 127, 128, 2**40, 2**62]))
@@ -88,11 +88,11 @@ def test_an_ended_run_is_remembered_for_two_generations() -> None:
 
 def test_idle_runs_are_forgotten_and_their_rows_used_again() -> None:
     table = RunTable(capacity=4)
-    rows = table.locate(np.array([1, 2, 3], U64), np.zeros(3, I64))
+    rows = table.locate(np.array([1, 2, 3], U64), np.zeros(3, I64), np.zeros(3, I64))
     table.touched_ms[rows] = [10, 20, 30]
     assert 2 == table.forget(25)
     assert 1 == len(table)
-    again = table.locate(np.array([3, 4, 5], U64), np.zeros(3, I64))
+    again = table.locate(np.array([3, 4, 5], U64), np.zeros(3, I64), np.zeros(3, I64))
     assert rows[2] == again[0]
     assert set(rows[:2].tolist()) >= set(again[1:].tolist()) - {3}
     assert 4 == len(table.run)
@@ -104,7 +104,7 @@ def test_the_table_grows_and_keeps_what_it_knows() -> None:
     assert [True] * 100 == fresh(table, runs, list(range(100)))
     assert 100 == len(table)
     assert [False] * 100 == fresh(table, runs, list(range(100)))
-    rows = table.locate(np.array(runs, U64), np.zeros(100, I64))
+    rows = table.locate(np.array(runs, U64), np.zeros(100, I64), np.zeros(100, I64))
     assert 100 == len(set(rows.tolist()))
     assert runs == table.run[rows].tolist()
 
@@ -136,7 +136,7 @@ def ring(table: RunTable, row: int) -> list[tuple[int, int]]:
 @given(st.lists(st.lists(call, min_size=1, max_size=80), max_size=4))
 def test_the_ring_keeps_the_latest_calls(frames: list[list[tuple[int, int, int]]]) -> None:
     table = RunTable(capacity=1)
-    rows = table.locate(np.array([7, 8, 9], U64), np.array([500, 0, 10**9], I64))
+    rows = table.locate(np.array([7, 8, 9], U64), np.array([500, 0, 10**9], I64), np.zeros(3, I64))
     model: list[deque[tuple[int, int]]] = [deque(maxlen=RING) for _ in range(3)]
     for batch in frames:
         which = np.array([run for run, _, _ in batch])
@@ -148,13 +148,13 @@ def test_the_ring_keeps_the_latest_calls(frames: list[list[tuple[int, int, int]]
 
 def test_a_row_that_is_used_again_has_no_former_calls() -> None:
     table = RunTable(capacity=1)
-    rows = table.locate(np.array([1], U64), np.zeros(1, I64))
+    rows = table.locate(np.array([1], U64), np.zeros(1, I64), np.zeros(1, I64))
     push(table, rows, {"call": [1], "outcome": [1]})
     table.fired[rows] = 7
     table.streaks[rows] = 3
     table.taken[rows] = 4.0
     table.end(rows)
-    rows = table.locate(np.array([2], U64), np.zeros(1, I64))
+    rows = table.locate(np.array([2], U64), np.zeros(1, I64), np.zeros(1, I64))
     assert [] == ring(table, int(rows[0]))
     assert [0, 0, 0] == [table.fired[rows].sum(), table.streaks[rows].sum(), table.taken[rows].sum()]
 
@@ -162,9 +162,9 @@ def test_a_row_that_is_used_again_has_no_former_calls() -> None:
 def test_restart_forgets_calls_and_keeps_places() -> None:
     table = RunTable()
     assert [True] == fresh(table, [1], [0])
-    rows = table.locate(np.array([1], U64), np.zeros(1, I64))
+    rows = table.locate(np.array([1], U64), np.zeros(1, I64), np.zeros(1, I64))
     push(table, rows, {"call": [1], "outcome": [1]})
-    table.restart(rows)
+    table.restart(rows, np.zeros(1, I64))
     assert [] == ring(table, int(rows[0]))
     assert [False] == fresh(table, [1], [0])
 
