@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, groupby, islice
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -26,6 +26,8 @@ from ..schemas.events import AgentEvent
 from ..schemas.registry import LocalRegistry
 from .decode import FrameDecoder
 from .drift import DriftJudge
+from .fleet.judge import FleetJudge
+from .fleet.rules import FleetRules
 from .merge import Merger
 from .partition import EVENT_COLUMNS, PartitionFold
 from .partitioner import partitions_of
@@ -40,7 +42,7 @@ _WHENEVER = 0
 """Log time of a history without order: it was appended before anyone watched."""
 _AFTERWARDS = 2**53
 Part = dict[str, Any]
-"""A record of `window_part.avsc`."""
+"""A record of `window_part.avsc` or `fleet_part.avsc`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +69,14 @@ class Backtest:
         self.rules = rules
         self.disorder_ms = disorder_ms
         self._folds: dict[int, PartitionFold] = {}
-        self._drift = _Drift(rules, partitions)
-        # Window start → its parts that are still to be judged.
-        self._waiting: dict[int, list[Part]] = defaultdict(list)
+        self._drift = _Windows(_Drift(rules, partitions), rules.windows.length)
+        self._fleet = _Windows(_Fleet(rules.fleet), rules.fleet.window)
         self._stretch_ms = 0
 
     def add(self, piece: Piece) -> list[Anomaly]:
         """What these events show: drift in windows that were over before them, then loops, in their order."""
         stretch_ms = stretch_start(piece.log_ms, self.rules.windows.stretch)
-        drift = self._over(stretch_ms) if stretch_ms > self._stretch_ms else []
+        windows = self._over(stretch_ms) if stretch_ms > self._stretch_ms else []
         self._stretch_ms = max(stretch_ms, self._stretch_ms)
         found: list[tuple[int, Anomaly]] = []
         for partition in np.unique(piece.partitions).tolist():
@@ -88,27 +89,59 @@ class Backtest:
                 at = int(places[np.searchsorted(offsets, anomaly.source_offset or 0)])
                 found.append((at, anomaly))
         found.sort(key=lambda one: one[0])
-        return [*drift, *(anomaly for _, anomaly in found)]
+        return [*windows, *(anomaly for _, anomaly in found)]
 
     def finish(self) -> Iterator[Anomaly]:
         """What is left to say once there are no more events."""
-        rest = (fold.tally.by_window(_AFTERWARDS) for fold in self._folds.values())
-        held = chain.from_iterable(self._waiting[start] for start in sorted(self._waiting))
-        for start, parts in groupby(heapq.merge(held, *rest, key=_start_of), _start_of):
-            yield from self._drift.judge(start, parts)
-        self._waiting.clear()
-        yield from self._drift.finish()
+        yield from self._drift.finish(fold.tally.by_window(_AFTERWARDS) for fold in self._folds.values())
+        yield from self._fleet.finish(
+            sorted(fold.fleet.parts(_AFTERWARDS, over_ms=_AFTERWARDS), key=_start_of) for fold in self._folds.values()
+        )
 
     def _over(self, stretch_ms: int) -> list[Anomaly]:
-        """Drift in the windows of which nothing more can come, once the log was read up to that stretch."""
+        """What windows show of which nothing more can come, once the log was read up to that stretch."""
         for fold in self._folds.values():
-            for part in fold.tally.parts(stretch_ms, over_ms=stretch_ms):
-                self._waiting[part["window_start_ms"]].append(part)
+            self._drift.add(fold.tally.parts(stretch_ms, over_ms=stretch_ms))
+            self._fleet.add(fold.fleet.parts(stretch_ms, over_ms=stretch_ms))
         if self.disorder_ms is None:
             return []
-        last = stretch_ms - self.disorder_ms - self.rules.windows.length
-        whole = sorted(start for start in self._waiting if start <= last)
-        return [anomaly for start in whole for anomaly in self._drift.judge(start, self._waiting.pop(start))]
+        through_ms = stretch_ms - self.disorder_ms
+        return [*self._drift.judged(through_ms), *self._fleet.judged(through_ms)]
+
+
+class _Judge(Protocol):
+    """Judges windows in their order, each with all of its parts."""
+
+    def judge(self, start_ms: int, parts: Iterable[Part]) -> Iterator[Anomaly]: ...
+
+    def finish(self) -> Iterator[Anomaly]:
+        """What was still waited for. Episodes that are open stay so: nobody knows what came after."""
+
+
+class _Windows:
+    """Parts of windows that wait until nothing more can come."""
+
+    def __init__(self, judge: _Judge, length_ms: int) -> None:
+        self._judge = judge
+        self._length_ms = length_ms
+        self._waiting: dict[int, list[Part]] = defaultdict(list)
+
+    def add(self, parts: Iterable[Part]) -> None:
+        for part in parts:
+            self._waiting[_start_of(part)].append(part)
+
+    def judged(self, through_ms: int) -> Iterator[Anomaly]:
+        """What the windows show that end by then."""
+        for start in sorted(start for start in self._waiting if start + self._length_ms <= through_ms):
+            yield from self._judge.judge(start, self._waiting.pop(start))
+
+    def finish(self, rest: Iterable[Iterable[Part]]) -> Iterator[Anomaly]:
+        """What all windows show. `rest`: their last parts, each iterable by the start of their windows."""
+        held = chain.from_iterable(self._waiting[start] for start in sorted(self._waiting))
+        for start, parts in groupby(heapq.merge(held, *rest, key=_start_of), _start_of):
+            yield from self._judge.judge(start, parts)
+        self._waiting.clear()
+        yield from self._judge.finish()
 
 
 class _Drift:
@@ -121,7 +154,7 @@ class _Drift:
         self._log_ms = 0
 
     def judge(self, start_ms: int, parts: Iterable[Part]) -> Iterator[Anomaly]:
-        """A window's parts, all that there are, at the time at which they would have come; windows in their order."""
+        # The parts come in when they would have live.
         self._log_ms = log_ms = start_ms + self._rules.windows.length + self._rules.windows.grace
         for part in parts:
             whole = {**part, "watermark_ms": log_ms + self._rules.merge.grace}
@@ -129,7 +162,6 @@ class _Drift:
         yield from self._ready(log_ms)
 
     def finish(self) -> Iterator[Anomaly]:
-        """What was still waited for. Episodes that are open stay so: nobody knows what came after."""
         yield from self._ready(self._log_ms + self._rules.merge.tools + self._rules.merge.quiet + 1)
 
     def _ready(self, log_ms: int) -> Iterator[Anomaly]:
@@ -143,6 +175,24 @@ class _Drift:
         if found is None:
             found = self._partition_of[agent] = int(partitions_of([agent], len(self._judges))[0])
         return found
+
+
+class _Fleet:
+    """Merges the parts of the fleet's windows and judges them, as the fleet topic's one partition does."""
+
+    def __init__(self, rules: FleetRules) -> None:
+        self._rules = rules
+        self._judge = FleetJudge(rules)
+        self._log_ms = 0
+
+    def judge(self, start_ms: int, parts: Iterable[Part]) -> Iterator[Anomaly]:
+        self._log_ms = log_ms = start_ms + self._rules.window + self._rules.grace
+        for part in parts:
+            self._judge.add({**part, "watermark_ms": log_ms}, log_ms)
+        yield from self._judge.judge(log_ms)
+
+    def finish(self) -> Iterator[Anomaly]:
+        yield from self._judge.judge(self._log_ms + self._rules.quiet + 1)
 
 
 def _start_of(part: Part) -> int:
