@@ -22,7 +22,7 @@ from .numbers import Numbers, numbers_of
 from .replay import stretch_start
 from .runs import I64, Mask, RunTable
 from .section import Duration, Section
-from .windows import Tally, WindowRules
+from .windows import CLOCK_SET_MS, Tally, WindowRules
 
 EVENT_COLUMNS = (
     "run_id",
@@ -51,8 +51,6 @@ EVENT_COLUMNS = (
 )
 """The columns of an event that the fold reads."""
 
-CLOCK_SET_MS = 946_684_800_000
-"""The year 2000: what is older is told by a clock that was never set."""
 BACKWARDS_MS = 60_000
 """How much older than its run's first event one may be: agents' threads may take turns."""
 SWEEP_MS = 60_000

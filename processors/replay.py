@@ -11,6 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 Partition = TypeVar("Partition")
 Lookup = Callable[[dict[Partition, int]], Awaitable[Mapping[Partition, int | None]]]
 """Log time per partition → offset of the first message appended then or later; None where there is none."""
@@ -30,6 +33,11 @@ class Horizon:
 
 def stretch_start(log_ms: int, stretch_ms: int) -> int:
     """Start of the stretch that holds that log time."""
+    return log_ms // stretch_ms * stretch_ms
+
+
+def stretch_starts(log_ms: npt.NDArray[np.int64], stretch_ms: int) -> npt.NDArray[np.int64]:
+    """As `stretch_start`, of many."""
     return log_ms // stretch_ms * stretch_ms
 
 

@@ -13,10 +13,11 @@ from heapq import merge
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import polars as pl
 from pydantic import Field
 
-from .replay import stretch_start
+from .replay import stretch_starts
 from .section import Duration, Section
 from .sketch import keys_of
 
@@ -49,6 +50,11 @@ _REALS = {"cost_usd", "outcome_sum", "run_cost_usd_sum"}
 
 ROWS_AT_ONCE = 32
 """Rows that are made Python values at a time."""
+
+OTHER_TOOLS = "(other)"
+"""The tool that stands for all of an agent's that are one too many."""
+CLOCK_SET_MS = 946_684_800_000
+"""The year 2000: what is older is told by a clock that was never set."""
 
 _IDENTITY = ("slot_ms", "window_start_ms", *GROUP)
 # Kind of event → its sketched metrics and the column each is taken from.
@@ -83,7 +89,7 @@ class WindowRules(Section):
     ahead: Duration = Field(
         86_400_000,
         ge=0,
-        description="An event that lies so far ahead of the log moves no watermark: its clock must be wrong.",
+        description="An event that lies so far ahead of the log has a wrong clock: it counts when it came.",
     )
     send_every: Duration = Field(
         3_000, ge=100, le=60_000, description="How often a partition's changed window parts are sent."
@@ -99,6 +105,11 @@ class WindowRules(Section):
         le=86_400_000,
         description="Stretch of log time by which events are replayed when a worker starts: one to two of them.",
     )
+    most_tools: int = Field(
+        1_000,
+        ge=1,
+        description=f"Tools of one agent that a window tells apart; beyond it they count as one, {OTHER_TOOLS!r}.",
+    )
     buffer_events: int = Field(
         65_536, ge=1, le=4_194_304, description="Events that are kept as columns before they are grouped."
     )
@@ -110,7 +121,7 @@ class Tally:
     def __init__(self, partition: int, rules: WindowRules) -> None:
         self.partition = partition
         self.rules = rules
-        self._buffer: list[pl.DataFrame] = []
+        self._buffer: list[tuple[pl.DataFrame, int, int]] = []
         self._buffered = 0
         self._totals: pl.DataFrame | None = None
         # Sketch buckets and stop reasons: first what was added up, then what is to be added to it.
@@ -120,6 +131,8 @@ class Tally:
         # Groups whose parts changed since they were last sent, by level.
         self._dirty: dict[bool, set[int]] = {False: set(), True: set()}
         self._tools_sent_ms = 0
+        self.overflowing = 0
+        """Events of tools that were one too many, counted under `OTHER_TOOLS`."""
 
     def add(self, columns: pl.DataFrame, log_ms: int, next_offset: int) -> None:
         """Adds events (repeats left out) that the broker appended in the stretch of `log_ms`.
@@ -128,12 +141,7 @@ class Tally:
         """
         if not columns.height:
             return
-        slot = stretch_start(log_ms, self.rules.stretch)
-        self._buffer.append(
-            columns.with_columns(
-                slot_ms=pl.lit(slot, pl.Int64), log_ms=pl.lit(log_ms, pl.Int64), version=pl.lit(next_offset, pl.Int64)
-            )
-        )
+        self._buffer.append((columns, log_ms, next_offset))
         self._buffered += columns.height
         if self._buffered >= self.rules.buffer_events:
             self._group()
@@ -208,19 +216,38 @@ class Tally:
         # One sum or mean that is not a number would never be one again.
         finite = (pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in ("cost_usd", "outcome"))
         # As one piece: hundreds of small ones would each be a step of every operation below.
-        events = pl.concat(self._buffer, rechunk=True).with_columns(*finite)
+        events = pl.concat([columns for columns, _, _ in self._buffer], rechunk=True)
+        heights = [columns.height for columns, _, _ in self._buffer]
+        log = np.repeat(np.array([log_ms for _, log_ms, _ in self._buffer], np.int64), heights)
+        version = np.repeat(np.array([next_offset for _, _, next_offset in self._buffer], np.int64), heights)
         self._buffer.clear()
         self._buffered = 0
+        events = events.with_columns(
+            *finite,
+            log_ms=pl.Series(log),
+            slot_ms=pl.Series(stretch_starts(log, self.rules.stretch)),
+            version=pl.Series(version),
+        )
+        # A time that cannot be would make windows without end where a clock jumps: such an event counts when it came.
+        can_be = pl.col("ts_ms").is_between(CLOCK_SET_MS, pl.col("log_ms") + self.rules.ahead)
+        events = events.with_columns(
+            ts_ms=pl.when(can_be | (pl.col("log_ms") < CLOCK_SET_MS)).then("ts_ms").otherwise("log_ms"), can_be=can_be
+        )
         start = pl.col("ts_ms").floordiv(self.rules.length) * self.rules.length
         agent_key = pl.struct("slot_ms", "window_start_ms", *GROUP[:3]).hash()
         events = events.with_columns(window_start_ms=start).with_columns(agent_key=agent_key)
         # One integer per group: grouping by it is several times faster than by its six columns.
         events = events.with_columns(key=pl.col("agent_key") ^ pl.col("tool").hash())
-        totals = events.group_by("key").agg(
-            pl.col("agent_key", *_IDENTITY).first(),
-            pl.col("version").max(),
-            *(expression.cast(_type(name)).alias(name) for name, expression in SUMS.items()),
-        )
+        totals = _totalled(events)
+        beyond = self._beyond(totals)
+        if len(beyond):
+            is_beyond = pl.col("key").is_in(beyond.implode())
+            self.overflowing += int(events.select(is_beyond.sum()).item())
+            events = events.with_columns(
+                tool=pl.when(is_beyond).then(pl.lit(OTHER_TOOLS)).otherwise("tool"),
+                key=pl.when(is_beyond).then(pl.col("agent_key") ^ pl.lit(OTHER_TOOLS).hash()).otherwise("key"),
+            )
+            totals = _totalled(events)
         counts = [
             events.filter(pl.col("kind") == kind)
             .select("key", "agent_key", bucket=keys_of(values), metric=pl.lit(metric))
@@ -245,11 +272,22 @@ class Tally:
         self._totals = totals if self._totals is None else _added(pl.concat([self._totals, totals], how="diagonal"))
         self._dirty[False].update(totals["agent_key"].to_list())
         self._dirty[True].update(totals.filter(pl.col("tool").is_not_null())["key"].to_list())
-        plausible = pl.col("ts_ms") <= pl.col("log_ms") + self.rules.ahead
-        seen = events.group_by("agent").agg(pl.col("ts_ms").filter(plausible).max(), pl.col("log_ms").max())
+        seen = events.group_by("agent").agg(pl.col("ts_ms").filter("can_be").max(), pl.col("log_ms").max())
         for agent, ts_ms, log_ms in seen.iter_rows():
             before = self._watermarks.get(agent, (0, 0))
             self._watermarks[agent] = (max(before[0], ts_ms or 0), max(before[1], log_ms))
+
+    def _beyond(self, totals: pl.DataFrame) -> pl.Series:
+        """Keys of these groups that are too many for their agents' windows: the last of them in the log."""
+        held = pl.DataFrame(schema={"key": pl.UInt64, "agent_key": pl.UInt64}) if self._totals is None else self._totals
+        most = self.rules.most_tools
+        if held.height + totals.height <= most:
+            return pl.Series(dtype=pl.UInt64)
+        new = totals.select("key", "agent_key", "version").join(held, on="key", how="anti")
+        known = held.group_by("agent_key").agg(known=pl.len())
+        ranked = new.sort("version", "key").join(known, on="agent_key", how="left", maintain_order="left")
+        place = pl.int_range(pl.len()).over("agent_key") + pl.col("known").fill_null(0)
+        return ranked.filter(place >= most)["key"]
 
     def _counts_of(self, agent_keys: pl.Series) -> pl.DataFrame:
         """The sketch buckets and stop reasons of these agents' windows, added up."""
@@ -311,6 +349,15 @@ _REASON = "stop:"
 
 def _type(name: str) -> Any:
     return pl.Float64 if name in _REALS else pl.Int64
+
+
+def _totalled(events: pl.DataFrame) -> pl.DataFrame:
+    """What there is of each group."""
+    return events.group_by("key").agg(
+        pl.col("agent_key", *_IDENTITY).first(),
+        pl.col("version").max(),
+        *(expression.cast(_type(name)).alias(name) for name, expression in SUMS.items()),
+    )
 
 
 def _added(totals: pl.DataFrame) -> pl.DataFrame:

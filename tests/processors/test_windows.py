@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runwatch.processors.windows import Tally, WindowRules
+from runwatch.processors.windows import OTHER_TOOLS, Tally, WindowRules
 from runwatch.schemas import avro
 
 from .model import Latest, content, expected_parts
@@ -196,11 +196,40 @@ def test_what_is_not_finite_is_left_out_of_sums_and_sketches(cost: float) -> Non
     assert 1 == sum(sketches["run_cost_usd"].values())
 
 
+def test_tools_without_end_are_one_after_so_many() -> None:
+    tally = Tally(0, WindowRules(most_tools=3))
+    sent: list[dict[str, Any]] = []
+    for batch in range(2):
+        calls = [event(seq=10 * batch + at, tool=f"tool-{batch}-{at % 5}") for at in range(10)]
+        tally.add(columns([*calls, event(seq=100 + batch, agent="b", tool="own")]), T0, 100 * (batch + 1))
+        sent += tally.parts(T0)
+    sent += tally.parts(T0 + 10**7, T0 + 10**7)
+    held = {(part["agent"], part["tool"]): part["tool_calls"] for part in sent}
+    assert {("a", None): 20, ("b", None): 2, ("b", "own"): 2} == {
+        key: count for key, count in held.items() if key[1] in (None, "own")
+    }
+    own = {tool: count for (agent, tool), count in held.items() if agent == "a" and tool is not None}
+    assert {OTHER_TOOLS: 14} == {tool: count for tool, count in own.items() if not tool.startswith("tool-0")}
+    assert (4, 14) == (len(own), tally.overflowing)
+
+
 def test_a_wrong_clock_closes_no_windows() -> None:
     tally = filled([event(), event(seq=1, ts_ms=253_402_300_799_999)])
     parts = tally.parts(T0 + 15_000)
-    assert [T0, T0] == [part["watermark_ms"] for part in parts]
+    assert [(T0, T0, 2)] == [(part["window_start_ms"], part["watermark_ms"], part["events"]) for part in parts]
     assert [] == tools(parts)
+
+
+def test_times_that_cannot_be_make_no_windows() -> None:
+    times = [0, 1, 946_684_799_999, 4_102_444_800_000, T0 + 86_400_001]
+    tally = filled([event(seq=at, ts_ms=ts_ms) for at, ts_ms in enumerate(times)])
+    assert [(T0, 5)] == [(part["window_start_ms"], part["events"]) for part in tally.parts(T0)]
+
+
+def test_a_history_without_log_time_keeps_its_own() -> None:
+    tally = Tally(0, RULES)
+    tally.add(columns([event(), event(seq=1, ts_ms=0)]), 0, 2)
+    assert [0, T0] == sorted(part["window_start_ms"] for part in tally.parts(0) if part["tool"] is None)
 
 
 def test_groups_are_told_apart_by_null_and_text_alike() -> None:
