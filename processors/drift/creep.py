@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 CLIP = 3.0
-ALLOWANCE = 0.75
+ALLOWANCE = 0.5
 """Deviations below it make the sum smaller: half of the least change that is looked for, in standard deviations."""
 LIMIT = 12.0
-"""By chance alone reached once in some 65 million measurements: exp(2 x ALLOWANCE x LIMIT)."""
+"""By chance alone reached once in some 160,000 measurements: exp(2 x ALLOWANCE x LIMIT)."""
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from ...schemas.ids import derived_hex
 from ..merge import Share, ToolWindow, Window
 from . import sentences
 from .cause import Causes
+from .crowd import Crowd
 from .episode import Turn
 from .metrics import AGENT_METRICS, TOOL_METRICS, Metric
 from .mix import MixTrack, MixTurn
@@ -38,6 +39,7 @@ class _Agent:
     tools: dict[str, dict[str, Track]] = field(default_factory=dict)
     """Both least recently heard first."""
     causes: Causes = field(default_factory=Causes)
+    crowd: Crowd = field(default_factory=Crowd)
     fall: Anomaly | None = None
     episodes: dict[str, Anomaly] = field(default_factory=dict)
     """Those that are open, by id, as they were opened."""
@@ -123,6 +125,7 @@ class DriftJudge:
     def _judge_agent(self, agent: str, held: _Agent, window: Window) -> list[Anomaly]:
         found: list[Anomaly] = []
         falls: list[tuple[Track, Turn]] = []
+        held.crowd.add(window)
         held.causes.add_runs(window.sums["runs_stopped"], window.sums["tool_calls"])
         for metric in AGENT_METRICS:
             track = held.tracks[metric.name]
@@ -209,6 +212,8 @@ class DriftJudge:
         if held.is_open((*metric.implied_by, metric.name) if is_part else metric.implied_by):
             track.covered()
             return []
+        if metric.is_of_steps and tool is None and held.crowd.is_one_run(turn.onset_ms):
+            return []
         rule = f"drift.{metric.name}"
         about = () if not is_part else ("tool", tool) if tool is not None else ("version", version)
         anomaly_id = derived_hex(rule, agent, *about, turn.onset_ms)
@@ -237,6 +242,9 @@ class DriftJudge:
             return []
         found = []
         if held.fall is None:
+            proposed = {track.metric.name for track, _ in falls}
+            others = ((track, track.lowered()) for name, track in held.tracks.items() if name not in proposed)
+            falls = falls + [(track, lowered) for track, lowered in others if lowered is not None]
             track, turn = falls[0]
             anomaly_id = derived_hex(FALL, agent, turn.onset_ms)
             held.fall = Anomaly(
@@ -277,7 +285,7 @@ class DriftJudge:
             if turn.state == "open":
                 if held.is_open(_MIX_IMPLIED[name]):
                     continue
-                mix.open()
+                mix.open(turn)
             anomaly = _mix_told(rule, agent, name, turn)
             if turn.state == "open":
                 held.episodes[anomaly.anomaly_id] = anomaly

@@ -36,6 +36,8 @@ class Metric:
     """A share that is bad when it falls: what is missing from the whole is judged."""
     is_of_steps: bool = False
     """Measured over steps, of which one run may have many: enough runs must have taken part."""
+    has_steps: bool = True
+    """Whether it is told of changes smaller than a multiple."""
     implied_by: tuple[str, ...] = ()
     """While one of these has an episode, this one's opens none: it would say the same again."""
 
@@ -79,6 +81,7 @@ AGENT_METRICS: tuple[Metric, ...] = (
         2.0,
         "share",
         sketched="run_tool_calls",
+        has_steps=False,
         implied_by=("tool_calls_per_run",),
     ),
     Metric("latency_p95", "Run latency (p95)", 100.0, "share", sketched="run_ms", unit=" ms"),
@@ -138,7 +141,7 @@ AGENT_METRICS: tuple[Metric, ...] = (
         "spend_per_good_outcome",
         "Spend per good outcome",
         0.0001,
-        "runs",
+        "share",
         _good,
         unit=" USD",
         implied_by=("spend_per_run", "success", "outcome"),
@@ -153,6 +156,7 @@ TOOL_METRICS: tuple[Metric, ...] = (
         "share",
         sketched="call_ms",
         unit=" ms",
+        has_steps=False,
         implied_by=("latency_p95",),
     ),
     Metric(
@@ -162,6 +166,7 @@ TOOL_METRICS: tuple[Metric, ...] = (
         "share",
         lambda t: (t.sums["tool_errors"], t.sums["tool_calls"]),
         is_share=True,
+        has_steps=False,
         implied_by=("error_rate",),
     ),
     Metric(
@@ -171,6 +176,7 @@ TOOL_METRICS: tuple[Metric, ...] = (
         "share",
         lambda t: (t.sums["retries"], t.sums["tool_calls"]),
         is_share=True,
+        has_steps=False,
         implied_by=("retries_per_call", "error_rate"),
     ),
     Metric(
@@ -180,6 +186,7 @@ TOOL_METRICS: tuple[Metric, ...] = (
         "share",
         lambda t: (t.sums["rate_limited"], t.sums["tool_calls"]),
         is_share=True,
+        has_steps=False,
         implied_by=("error_rate", "retries_per_call"),
     ),
 )

@@ -14,9 +14,12 @@ from .scores import NORMAL, mad, middle
 MOST_PARTS = 32
 """Parts of a mix that are told apart; the rest are one."""
 REST = "(others)"
-MEMORY = 200
+MEMORY = 400
 """Measurements' worth of runs that a baseline holds; what is older fades."""
-LEAST_MEMORY = 4
+LEAST_MEMORY = 10
+LOOKED_AT = 12
+"""The last measurements, which are not part of the baseline yet."""
+LEAST_MEASURED = 3
 
 
 def distance(one: Mapping[str, float], other: Mapping[str, float]) -> float:
@@ -28,19 +31,20 @@ def distance(one: Mapping[str, float], other: Mapping[str, float]) -> float:
     total = 0.0
     for name in one.keys() | other.keys():
         p, q = one.get(name, 0.0) / n, other.get(name, 0.0) / m
-        middle_ = (p + q) / 2
-        total += (p * log2(p / middle_) if p else 0.0) + (q * log2(q / middle_) if q else 0.0)
+        both = (p + q) / 2
+        total += (p * log2(p / both) if p else 0.0) + (q * log2(q / both) if q else 0.0)
     return total / 2
 
 
-def by_chance(parts: int, n: float, m: float) -> tuple[float, float]:
-    """Mean and standard deviation of the distance of two samples, of n and m, of the same mix of so many parts.
+def by_chance(parts: int, n: float, m: float, score: float = 0.0) -> float:
+    """The distance of two samples, of n and m, of the same mix of so many parts, that is `score` deviations out.
 
-    8 ln 2 times the distance over (1/n + 1/m) follows a chi-squared distribution with parts - 1 degrees of freedom.
+    8 ln 2 times the distance over (1/n + 1/m) follows a chi-squared distribution with parts - 1 degrees of freedom,
+    here by its normal approximation. Source: Wilson, Hilferty: The Distribution of Chi-Square, PNAS 17, 1931.
     """
     free = max(parts - 1, 1)
-    unit = (1 / n + 1 / m) / (8 * log(2))
-    return free * unit, sqrt(2 * free) * unit
+    far = free * max(1 - 2 / (9 * free) + score * sqrt(2 / (9 * free)), 0.0) ** 3
+    return far * (1 / n + 1 / m) / (8 * log(2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class MixTurn:
     """What an episode of a mix comes to."""
 
     state: State
+    how: str
     onset_ms: int
     ts_ms: int
     value: float
@@ -56,7 +61,13 @@ class MixTurn:
     before: Mapping[str, float]
     now: Mapping[str, float]
     """Shares of one."""
-    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    start_ms: int
+    counts: Mapping[str, float]
+    runs: float
 
 
 class MixTrack:
@@ -65,20 +76,19 @@ class MixTrack:
     def __init__(self, rules: DriftRules) -> None:
         self.rules = rules
         self.is_open = False
+        self.onset_ms = 0
         self._start_ms = 0
         self._end_ms = 0
         self._counts: dict[str, float] = {}
         self._runs = 0.0
         self._usual: dict[str, float] = {}
         self._usual_runs = 0.0
-        # Excess distances of the measurements of the past.
+        # Excess distances of single measurements of the past.
         self._past: deque[float] = deque(maxlen=rules.trailing_points)
-        # Of a change under way: its onset, measurements, counts.
-        self._onset_ms = 0
-        self._hot: list[tuple[dict[str, float], float]] = []
+        self._last: deque[_Measured] = deque()
+        # Since an episode opened.
         self._after: dict[str, float] = {}
         self._after_runs = 0.0
-        self._cool = 0
         self._opened_ms = 0
         self._quiet_until_ms = 0
 
@@ -91,7 +101,8 @@ class MixTrack:
         if self._end_ms and start_ms - self._end_ms > rules.silence:
             turns += self.fell_silent()
             self._counts, self._runs = {}, 0.0
-            self._learn_all()
+            while self._last:
+                self._learn(self._last.popleft())
         self._end_ms = end_ms
         if not self._runs:
             self._start_ms = start_ms
@@ -100,96 +111,114 @@ class MixTrack:
         self._runs += runs
         is_late = end_ms - self._start_ms >= rules.longest
         if self._runs >= rules.least_mix or (is_late and self._runs >= rules.least_mix / 2):
-            counted, self._counts = _folded(self._counts, self._usual), {}
-            counted_runs, self._runs = self._runs, 0.0
-            turns += self._point(self._start_ms, end_ms, counted, counted_runs)
+            measured = _Measured(self._start_ms, _folded(self._counts, self._usual), self._runs)
+            turns += self._point(measured, end_ms)
+            self._counts, self._runs = {}, 0.0
         elif is_late:
             self._counts, self._runs = {}, 0.0
         return turns
 
-    def open(self) -> None:
+    def open(self, turn: MixTurn) -> None:
         """Makes the proposal an episode."""
         self.is_open = True
+        self.onset_ms = turn.onset_ms
         self._opened_ms = self._end_ms
         self._after, self._after_runs = {}, 0.0
-        for counts, runs in self._hot:
-            self._add_after(counts, runs)
-        self._hot.clear()
-        self._cool = 0
+        for one in self._last:
+            if one.start_ms >= turn.onset_ms:
+                self._learn_after(one)
+        self._last.clear()
 
     def fell_silent(self) -> list[MixTurn]:
         """Ends what is open: nothing more was heard."""
-        if not self.is_open:
-            return []
-        self.is_open = False
-        return [self._turn("resolved", self._end_ms, self._after, 0.0, "silent")]
+        return self._end("silent", self._end_ms, self._after, 0.0) if self.is_open else []
 
-    def _point(self, start_ms: int, end_ms: int, counts: dict[str, float], runs: float) -> list[MixTurn]:
+    def _point(self, measured: _Measured, end_ms: int) -> list[MixTurn]:
         rules = self.rules
         if self._usual_runs < LEAST_MEMORY * rules.least_mix:
-            self._learn(counts, runs)
+            self._learn(measured)
             return []
-        mean, spread = by_chance(len(counts.keys() | self._usual.keys()), runs, self._usual_runs)
-        excess = distance(counts, self._usual) - mean
-        bar = max(rules.mix_distance, rules.score * spread)
-        if len(self._past) >= rules.least_points:
-            past = sorted(self._past)
-            bar = max(bar, middle(past) + rules.score * NORMAL * mad(past))
+        self._last.append(measured)
         if self.is_open:
-            return self._followed(end_ms, counts, runs, excess, bar)
-        if excess < bar:
-            self._learn_all()
-            self._learn(counts, runs)
-            self._past.append(excess)
-            return []
-        if not self._hot:
-            self._onset_ms = start_ms
-        self._hot.append((counts, runs))
-        if len(self._hot) > 60:
-            self._learn(*self._hot.pop(0))
-        if len(self._hot) < 3 or end_ms - self._onset_ms < rules.sustain or end_ms < self._quiet_until_ms:
-            return []
-        return [self._turn("open", end_ms, _sum(counts for counts, _ in self._hot), excess, "mix")]
+            self._learn_after(measured)
+            return self._followed(end_ms)
+        turns = [] if end_ms < self._quiet_until_ms else self._changed(end_ms)
+        if len(self._last) > LOOKED_AT:
+            oldest = self._last.popleft()
+            self._past.append(self._excess(oldest.counts, oldest.runs))
+            self._learn(oldest)
+        return turns
 
-    def _followed(self, end_ms: int, counts: dict[str, float], runs: float, excess: float, bar: float) -> list[MixTurn]:
-        self._add_after(counts, runs)
-        self._cool = self._cool + 1 if excess < bar / 2 else 0
-        if self._cool >= min(3, self.rules.cool_points):
-            self.is_open = False
-            self._quiet_until_ms = end_ms + self.rules.cooldown
-            return [self._turn("resolved", end_ms, counts, excess, "back")]
-        if end_ms - self._opened_ms >= self.rules.accept:
-            turn = self._turn("resolved", end_ms, self._after, excess, "accepted")
-            self.is_open = False
-            self._usual, self._usual_runs = self._after, self._after_runs
-            self._past.clear()
-            return [turn]
+    def _changed(self, end_ms: int) -> list[MixTurn]:
+        """The latest measurements together, as few of them as show a change."""
+        counts: dict[str, float] = {}
+        runs = 0.0
+        for number, one in enumerate(reversed(self._last), 1):
+            for name, count in one.counts.items():
+                counts[name] = counts.get(name, 0.0) + count
+            runs += one.runs
+            if number < LEAST_MEASURED or end_ms - one.start_ms < self.rules.sustain:
+                continue
+            excess = self._excess(counts, runs)
+            if excess >= self._bar(counts, runs):
+                return [self._turn("open", "mix", one.start_ms, end_ms, counts, excess)]
         return []
 
-    def _add_after(self, counts: Mapping[str, float], runs: float) -> None:
-        self._after_runs = _faded(self._after, self._after_runs, counts, runs, MEMORY * self.rules.least_mix)
+    def _followed(self, end_ms: int) -> list[MixTurn]:
+        while len(self._last) > LEAST_MEASURED:
+            self._last.popleft()
+        counts = _sum(one.counts for one in self._last)
+        runs = sum(one.runs for one in self._last)
+        excess = self._excess(counts, runs)
+        if len(self._last) == LEAST_MEASURED and excess < self._bar(counts, runs) / 2:
+            self._quiet_until_ms = end_ms + self.rules.cooldown
+            return self._end("back", end_ms, counts, excess)
+        if end_ms - self._opened_ms >= self.rules.accept:
+            turns = self._end("accepted", end_ms, self._after, excess)
+            self._usual, self._usual_runs = self._after, self._after_runs
+            self._past.clear()
+            return turns
+        return []
 
-    def _learn(self, counts: Mapping[str, float], runs: float) -> None:
-        self._usual_runs = _faded(self._usual, self._usual_runs, counts, runs, MEMORY * self.rules.least_mix)
+    def _excess(self, counts: Mapping[str, float], runs: float) -> float:
+        parts = len(counts.keys() | self._usual.keys())
+        return distance(counts, self._usual) - by_chance(parts, runs, self._usual_runs)
 
-    def _learn_all(self) -> None:
-        for counts, runs in self._hot:
-            self._learn(counts, runs)
-        self._hot.clear()
+    def _bar(self, counts: Mapping[str, float], runs: float) -> float:
+        """What an excess must reach: beyond chance, beyond what the mix does by itself, and worth a word."""
+        rules = self.rules
+        parts = len(counts.keys() | self._usual.keys())
+        far = by_chance(parts, runs, self._usual_runs, rules.score) - by_chance(parts, runs, self._usual_runs)
+        own = 0.0
+        if len(self._past) >= rules.least_points:
+            past = sorted(self._past)
+            # Of single measurements: more of them together differ less.
+            own = max(middle(past), 0.0) + rules.score * NORMAL * mad(past) * sqrt(rules.least_mix / runs)
+        return max(far, own, rules.mix_distance)
 
-    def _turn(self, state: State, end_ms: int, now: Mapping[str, float], excess: float, how: str) -> MixTurn:
-        usual = middle(sorted(self._past)) if self._past else 0.0
-        onset_ms = self._onset_ms
-        return MixTurn(
-            state, onset_ms, end_ms, max(excess, 0.0), max(usual, 0.0), _shares(self._usual), _shares(now), how
-        )
+    def _learn_after(self, measured: _Measured) -> None:
+        self._after_runs = _faded(self._after, self._after_runs, measured, MEMORY * self.rules.least_mix)
+
+    def _learn(self, measured: _Measured) -> None:
+        self._usual_runs = _faded(self._usual, self._usual_runs, measured, MEMORY * self.rules.least_mix)
+
+    def _end(self, how: str, end_ms: int, now: Mapping[str, float], excess: float) -> list[MixTurn]:
+        self.is_open = False
+        self._last.clear()
+        return [self._turn("resolved", how, self.onset_ms, end_ms, now, excess)]
+
+    def _turn(
+        self, state: State, how: str, onset_ms: int, end_ms: int, now: Mapping[str, float], excess: float
+    ) -> MixTurn:
+        usual = max(middle(sorted(self._past)), 0.0) if self._past else 0.0
+        return MixTurn(state, how, onset_ms, end_ms, max(excess, 0.0), usual, _shares(self._usual), _shares(now))
 
 
-def _faded(held: dict[str, float], held_runs: float, counts: Mapping[str, float], runs: float, most: float) -> float:
+def _faded(held: dict[str, float], held_runs: float, measured: _Measured, most: float) -> float:
     """Adds counts to those that are held, which fade once they are of more than `most` runs; the runs held then."""
-    for name, count in counts.items():
+    for name, count in measured.counts.items():
         held[name] = held.get(name, 0.0) + count
-    held_runs += runs
+    held_runs += measured.runs
     if held_runs > most:
         for name in held:
             held[name] *= most / held_runs
@@ -199,12 +228,12 @@ def _faded(held: dict[str, float], held_runs: float, counts: Mapping[str, float]
 
 def _folded(counts: dict[str, float], usual: Mapping[str, float]) -> dict[str, float]:
     """The counts with what is beyond `MOST_PARTS` as one; parts that the baseline knows stay by themselves."""
-    if len(counts) <= MOST_PARTS and len(usual) <= MOST_PARTS:
+    if len(counts.keys() | usual.keys()) <= MOST_PARTS:
         return counts
-    kept = set(sorted(counts, key=lambda name: (name not in usual, -counts[name], name))[: MOST_PARTS - 1])
+    kept = set(sorted(counts, key=lambda name: (name not in usual, -counts[name], name))[: MOST_PARTS // 2])
     folded: dict[str, float] = {}
     for name, count in counts.items():
-        place = name if name in kept else REST
+        place = name if name in kept or name in usual else REST
         folded[place] = folded.get(place, 0.0) + count
     return folded
 

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from .scores import middle
+
 MISSES = 0.2
 """The part of a sustained change's measurements that chance may have made look usual."""
 MOST = 240
@@ -77,32 +79,45 @@ class Recent:
                 total = weight = runs = 0.0
 
     def sustained(
-        self, sign: int, bar: float, slack: float, sustain_ms: int, least: int, level_of: Callable[[float], float]
+        self,
+        sign: int,
+        bar: float,
+        slack: float,
+        sustain_ms: int,
+        least: int,
+        level_of: Callable[[float], float],
+        by_median: bool,
     ) -> Sustained | None:
         """The change that lasts until now: beyond `bar` (above it, with a sign of 1) for `sustain_ms` and longer.
 
         All of it together lies beyond the bar, and each measurement too but for `slack` and a few of them. It
-        has `least` measurements or more. The longest such stretch counts.
+        has `least` measurements or more; `by_median`: and their median lies beyond it. The longest such stretch counts.
         """
         found: Sustained | None = None
         now_ms = self._windows[-1][1] if self._windows else 0
         misses = 0
         total = weight = 0.0
+        levels: list[float] = []
         later: tuple[int, int] | None = None
         for count, (start_ms, end_ms, own, heavy) in enumerate(self.measurements(), 1):
             if later is not None and later[0] - end_ms > max(sustain_ms, 2 * (later[1] - later[0])):
                 # Nothing is known of the time between.
                 break
             later = (start_ms, end_ms)
-            is_beyond = sign * (level_of(own / heavy) - bar) >= -slack
+            its = level_of(own / heavy)
+            is_beyond = sign * (its - bar) >= -slack
             if not is_beyond:
                 misses += 1
                 if count == 1 or misses > max(1.0, MISSES * count):
                     break
             total += own
             weight += heavy
+            levels.append(its)
             if is_beyond and count >= least and misses <= MISSES * count and now_ms - start_ms >= sustain_ms:
                 level = level_of(total / weight)
+                if by_median:
+                    # One huge run lifts the whole, but not the most of it.
+                    level = sign * min(sign * level, sign * middle(sorted(levels)))
                 if sign * (level - bar) >= 0:
                     found = Sustained(start_ms, level, count)
         return found

@@ -18,12 +18,13 @@ class DriftRules(Section):
     step_sustain: Duration = Field(900_000, ge=60_000, description="For how long such a change lasts at least.")
     least_measured: int = Field(4, ge=2, le=100, description="Measurements that such a change needs at least.")
     score: float = Field(
-        5.0, ge=1, le=100, description="Robust z: how far beyond the baseline's own noise a change must lie."
+        4.5, ge=1, le=100, description="Robust z: how far beyond the baseline's own noise a change must lie."
     )
+    step_score: float = Field(5.0, ge=1, le=100, description="The same of a smaller change: it is met more often.")
     creep: float = Field(
         0.25, gt=0, le=10, description="A slow climb opens an episode once the last hours are so much worse."
     )
-    creep_hours: int = Field(6, ge=2, le=48, description="Over how many hours in a row a slow climb is looked at.")
+    creep_hours: int = Field(12, ge=2, le=48, description="Over how many hours in a row a slow climb is looked at.")
     critical_factor: float = Field(4.0, gt=1, le=1000, description="So many times the baseline is critical at once.")
     critical_after: Duration = Field(
         3_600_000, ge=60_000, description="An episode still at `factor` after so long is critical."
@@ -52,6 +53,9 @@ class DriftRules(Section):
         15, ge=3, le=10_000, description="Measurements that a baseline needs before anything is held against it."
     )
     trailing_points: int = Field(60, ge=3, le=10_000, description="Measurements that make the trailing baseline.")
+    trailing_span: Duration = Field(
+        10_800_000, ge=600_000, description="Older ones are left out of it, where there are enough."
+    )
     days: int = Field(14, ge=2, le=60, description="Days back that the seasonal baseline looks at.")
     least_days: int = Field(3, ge=2, le=60, description="Days that know an hour before it has a seasonal baseline.")
     least_noise: float = Field(
@@ -66,6 +70,6 @@ class DriftRules(Section):
         20_000, ge=100, description="Agents, tools and versions that are known at a time; the longest silent leave."
     )
     mix_distance: float = Field(
-        0.04, gt=0, le=1, description="Jensen-Shannon distance (bits) at which a mix has changed, chance left out."
+        0.03, gt=0, le=1, description="Jensen-Shannon distance (bits) at which a mix has changed, chance left out."
     )
-    least_mix: int = Field(50, ge=5, le=100_000, description="Runs that a mix is measured over.")
+    least_mix: int = Field(20, ge=5, le=100_000, description="Runs that a mix is measured over.")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 NORMAL = 1.4826
 """What makes a MAD the standard deviation of a normal distribution.
 Source: Rousseeuw, Croux: Alternatives to the Median Absolute Deviation, JASA 88, 1993."""
-_NORMAL_90 = 1.2816
-"""Nine in ten of a normal distribution lie below so many standard deviations."""
-_MEDIAN_VARIANCE = 1.57
+_UPPER = ((0.9, 1.2816), (0.95, 1.6449))
+"""So much of a normal distribution lies below so many standard deviations."""
+MEDIAN_VARIANCE = 1.57
 """A median's variance beside a mean's, of a normal distribution: pi / 2."""
 
 
@@ -18,6 +18,13 @@ def middle(ordered: Sequence[float]) -> float:
     """The median of values in order, at least one."""
     half = len(ordered) // 2
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
+def trimmed(ordered: Sequence[float]) -> float:
+    """The mean of the middle three fifths of values in order, at least one: nearly all of a mean's precision."""
+    cut = len(ordered) // 5
+    kept = ordered[cut : len(ordered) - cut]
+    return sum(kept) / len(kept)
 
 
 def mad(ordered: Sequence[float]) -> float:
@@ -35,8 +42,9 @@ class Levels:
 
     def noise(self, ordered: Sequence[float]) -> float:
         """Their standard deviation: by the MAD, or by the upper part where that reaches farther."""
-        upper = ordered[round(0.9 * (len(ordered) - 1))] - middle(ordered)
-        return max(NORMAL * mad(ordered), upper / _NORMAL_90)
+        centre, last = middle(ordered), len(ordered) - 1
+        upper = max((ordered[round(q * last)] - centre) / deviations for q, deviations in _UPPER)
+        return max(NORMAL * mad(ordered), upper)
 
 
 class Shares(Levels):
@@ -67,5 +75,5 @@ def level_score(apart: float, noise: float, sway: float, count: int, behind: int
     `behind`: those in the baseline, 0 where it is one of many days.
     """
     own = noise * noise / max(count, 1)
-    base = _MEDIAN_VARIANCE * noise * noise / behind if behind else 0.0
+    base = MEDIAN_VARIANCE * noise * noise / behind if behind else 0.0
     return apart / math.sqrt(own + base + sway * sway)

@@ -24,8 +24,9 @@ def sentence(metric: Metric, subject: str, turn: Turn, cause: str = "") -> str:
         if turn.how == "silent":
             return f"{head}: nothing more was heard since; it was {value} (usual: {usual})."
         return f"{head} is back to {value} (usual: {usual})."
-    if turn.how == "creep":
-        text = f"{head} climbs slowly: {value} now, usual{often} {usual}, for {lasted} about {turn.trend:+.1%} an hour."
+    if turn.how == "creep" and turn.state == "open":
+        way = "sinks" if metric.falls else "climbs"
+        text = f"{head} {way} slowly: {value} now, instead of the usual {usual}{often}; it has for {lasted}."
     else:
         text = f"{head}: {value} for {lasted}, {compared(metric, turn)} the usual {usual}{often}."
     if turn.state == "escalated":
@@ -35,9 +36,10 @@ def sentence(metric: Metric, subject: str, turn: Turn, cause: str = "") -> str:
 
 def compared(metric: Metric, turn: Turn) -> str:
     """How it stands beside the usual."""
-    if metric.falls:
+    usual = metric.value(turn.usual)
+    if metric.falls or not usual:
         return "instead of"
-    times = metric.value(turn.level) / metric.value(turn.usual)
+    times = metric.value(turn.level) / usual
     return f"{times:.1f} times" if times >= 1.95 or times < 1 else f"{times - 1:.0%} above"
 
 

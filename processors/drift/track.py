@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from math import log, log1p
+from math import log, log1p, sqrt
 
 from ...schemas.anomalies import Severity
 from ..merge import Totals
 from ..sketch import merge
-from .baseline import HOUR_MS, Baseline, Reference
+from .baseline import Baseline, Reference
 from .creep import Cusum
 from .episode import Episode, How, Turn
+from .hours import HOUR_MS
 from .metrics import Metric, p95
 from .recent import Recent, Sustained
 from .rules import DriftRules
-from .scores import Levels, Shares, level_score, middle
+from .scores import MEDIAN_VARIANCE, Levels, Shares, level_score, middle, trimmed
 
+FALLEN = 0.75
+"""Half of the usual, roughly: what halves lies below the half as often as above it."""
 SLACK = 0.3
 """How far below a multiple a single noisy measurement may lie and still count, as a logarithm."""
-MOST_PENDING = 30
+MOST_PENDING = 60
 """Measurements that may become part of an episode and wait; beyond it the oldest enter the baseline."""
+MOST_PENDING_TRAILING = 30
+"""The same where nothing but what came before tells what is usual: it must follow the time of day."""
 COOL_SCORE = 4.0
 CLIMBS = 0.1
 """A level that rose by so much within `accept` is not the new normal yet."""
@@ -72,7 +77,7 @@ class Track:
 
     def reference(self, at_ms: int) -> Reference | None:
         """What is usual at this time."""
-        if self._fallback is not None and (self.baseline.hours is None or len(self.baseline) < MOST_PENDING):
+        if self._fallback is not None and (self.baseline.hours is None or len(self.baseline) < MOST_PENDING_TRAILING):
             return self._fallback.reference(at_ms)
         return self.baseline.reference(at_ms)
 
@@ -128,6 +133,17 @@ class Track:
             turn.level - turn.usual,
         )
 
+    def lowered(self) -> Turn | None:
+        """The proposal of a fall that goes with another metric's, though it has not lasted as long."""
+        reference = self.reference(self._end_ms)
+        if self.episode is not None or self.metric.is_share or reference is None:
+            return None
+        bar = reference.below - FALLEN / 2 * log(self.rules.factor)
+        found = self._recent.sustained(-1, bar, SLACK, self.rules.sustain // 2, 2, self.metric.level, by_median=True)
+        if found is None:
+            return None
+        return self._opening("fall", found.onset_ms, self._end_ms, found.level, reference)
+
     def covered(self) -> None:
         """Another episode says what a proposal would: for a while this one proposes none."""
         self._quiet_until_ms = self._end_ms + self.rules.cooldown
@@ -175,7 +191,7 @@ class Track:
         reference = self.reference(start_ms)
         if reference is None:
             return self._learn(start_ms, level)
-        above, below = _bounds(reference)
+        above, below = reference.above, reference.below
         is_evident = self._cusum.step((level - above) / reference.noise, start_ms)
         if self._cusum.total <= 0 and level > below - log(self.rules.factor) + SLACK:
             turns = [turn for one in self._pending for turn in self._learn(*one)]
@@ -183,9 +199,10 @@ class Track:
             return turns + self._learn(start_ms, level)
         self._pending.append((start_ms, level))
         turns = []
-        while len(self._pending) > MOST_PENDING:
+        most = MOST_PENDING if reference.seasonal else MOST_PENDING_TRAILING
+        while len(self._pending) > most:
             turns += self._learn(*self._pending.popleft())
-        return turns + (self._stepped(reference, above, end_ms) if is_evident else [])
+        return turns + (self._stepped(reference, above, end_ms) if is_evident and self.metric.has_steps else [])
 
     def _learn(self, start_ms: int, level: float) -> list[Turn]:
         """A usual measurement: it enters the baseline, and may end an hour."""
@@ -200,19 +217,21 @@ class Track:
             return []
         rules = self.rules
         far = log(rules.factor)
-        found = self._sustained(1, reference, reference.level + far, rules.sustain, rules.least_measured)
+        # What is usual of a share is known by few: it is beyond both.
+        usual = reference.above if self.metric.is_share else reference.level
+        found = self._sustained(1, reference, usual + far, rules.sustain, rules.least_measured)
         if found is not None:
             is_critical = found.level - reference.level >= log(rules.critical_factor)
             return [self._opening("factor", found.onset_ms, end_ms, found.level, reference, is_critical)]
         if rules.fall and not self.metric.is_share:
-            found = self._sustained(-1, reference, _bounds(reference)[1] - far, rules.sustain, rules.least_measured)
+            found = self._sustained(-1, reference, reference.below - FALLEN * far, rules.sustain, rules.least_measured)
             if found is not None:
                 return [self._opening("fall", found.onset_ms, end_ms, found.level, reference)]
         return []
 
     def _sustained(self, sign: int, reference: Reference, bar: float, sustain_ms: int, least: int) -> Sustained | None:
         slack = min(reference.noise, SLACK)
-        found = self._recent.sustained(sign, bar, slack, sustain_ms, least, self.metric.level)
+        found = self._recent.sustained(sign, bar, slack, sustain_ms, least, self.metric.level, not self.metric.is_share)
         if found is None:
             return None
         behind = 0 if reference.seasonal else reference.count
@@ -228,33 +247,41 @@ class Track:
         is_known = reference.seasonal or min(self._unbroken - len(levels), reference.count) >= 2 * rules.least_points
         if not is_known or len(levels) < self.rules.least_measured or end_ms - onset_ms < rules.step_sustain:
             return []
-        level = self._levels.centre(levels)
-        score = level_score(level - above, 1.25 * reference.noise, reference.sway, len(levels), reference.count)
-        if level - above < log1p(rules.step) or score < rules.score or end_ms < self._quiet_until_ms:
+        level = self._levels.centre(levels) if self.metric.is_share else trimmed(levels)
+        behind = 0 if reference.seasonal else reference.count
+        score = level_score(level - above, reference.noise, reference.sway, len(levels), behind)
+        if level - above < log1p(rules.step) or score < rules.step_score or end_ms < self._quiet_until_ms:
             return []
         return [self._opening("step", onset_ms, end_ms, level, reference)]
 
     def _crept(self, hour: int, level: float, now_ms: int) -> list[Turn]:
         """A slow climb: the hours against the same hours of the days before yesterday, which do not follow it."""
-        hours = self.baseline.hours
-        if self.episode is not None or hours is None or not self._may_creep:
+        rules, baseline = self.rules, self.baseline
+        hours = baseline.hours
+        if self.episode is not None or hours is None or not self._may_creep or not hours.knows_day(hour):
             return []
-        usual = hours.usual(hour, self.rules.least_days, 2) or hours.usual(hour, self.rules.least_days)
-        if usual is None or not hours.knows_day(hour):
+        usual = hours.usual(hour, rules.least_days, 2) or hours.usual(hour, rules.least_days)
+        if usual is None:
             return []
         apart = level - usual
         self._apart.append(apart)
-        is_evident = self._creep.step(apart / hours.sway(self.rules.least_sway), hour * HOUR_MS)
-        last = middle(sorted(self._apart))
-        if not is_evident or last < log1p(self.rules.creep) or len(self._apart) < self.rules.creep_hours:
-            return []
-        if now_ms < self._quiet_until_ms:
-            return []
+        # Both the hour and what is usual for it are known by a few measurements.
+        chance = MEDIAN_VARIANCE * baseline.noise() ** 2 / max(hours.count(hour), 1)
+        spread = sqrt((baseline.sway() ** 2 + chance) * (1 + MEDIAN_VARIANCE / rules.least_days))
+        is_evident = self._creep.step(apart / spread, hour * HOUR_MS)
+        climbed = middle(sorted(self._apart))
         onset_ms = self._creep.since_ms
-        lasted = max(1, hour + 1 - onset_ms // HOUR_MS)
-        return [
-            Turn("open", "creep", "warning", onset_ms, now_ms, level, usual, is_seasonal=True, trend=apart / lasted)
-        ]
+        lasted = hour + 1 - onset_ms // HOUR_MS
+        if (
+            not is_evident
+            or climbed < log1p(rules.creep)
+            or lasted < rules.creep_hours
+            or now_ms < self._quiet_until_ms
+        ):
+            return []
+        level = usual + climbed
+        trend = 2 * climbed / lasted
+        return [Turn("open", "creep", "warning", onset_ms, now_ms, level, usual, is_seasonal=True, trend=trend)]
 
     def _opening(
         self, how: How, onset_ms: int, end_ms: int, level: float, reference: Reference, is_critical: bool = False
@@ -284,7 +311,9 @@ class Track:
         else:
             bar = usual + (episode.level - episode.usual) / 2
         slack = min(reference.noise / 2, SLACK)
-        cool = self._recent.sustained(-sign, bar, slack, rules.sustain // 2, rules.cool_points, self.metric.level)
+        cool = self._recent.sustained(
+            -sign, bar, slack, rules.sustain // 2, rules.cool_points, self.metric.level, not self.metric.is_share
+        )
         if cool is not None:
             way = sign * (episode.level - cool.level)
             if way >= COOL_SCORE * reference.noise / cool.count**0.5 or way >= abs(episode.level - episode.usual):
@@ -317,6 +346,8 @@ class Track:
         self.episode = None
         if how == "accepted":
             self.baseline = episode.after
+        else:
+            self.baseline.suspect(episode.after)
         self._recent.clear()
         self._quiet_until_ms = end_ms + self.rules.cooldown
         return [
@@ -338,9 +369,3 @@ class Track:
         self._forget_measurement()
         self._unbroken = 0
         return turns
-
-
-def _bounds(reference: Reference) -> tuple[float, float]:
-    """The higher and the lower of what is usual by the time of day and of what was before: a change is beyond both."""
-    other = reference.level if reference.trailing is None else reference.trailing
-    return max(reference.level, other), min(reference.level, other)

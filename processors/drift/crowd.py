@@ -1,0 +1,59 @@
+"""Whether many runs made the steps of a stretch of time, or one."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ..merge import Totals, Window
+from ..sketch import quantile, value_of
+
+_KEPT = 180
+"""Windows that are remembered."""
+_OPEN = 1.5
+"""So many times the calls that runs ended with were made: the rest are of runs that are under way."""
+_FEW = 20
+"""Calls that prove nothing."""
+_LARGEST = 0.3
+"""One run with so large a part of all calls speaks for all."""
+
+
+class Crowd:
+    """The calls of the last windows, and the runs that they are of."""
+
+    __slots__ = ("_windows",)
+
+    def __init__(self) -> None:
+        # End, calls made, calls of the runs that ended, the longest of these, in calls and in milliseconds.
+        self._windows: deque[tuple[int, float, float, float, float]] = deque(maxlen=_KEPT)
+
+    def add(self, window: Window) -> None:
+        """The agent's next window."""
+        self._windows.append(
+            (
+                window.end_ms,
+                window.sums["tool_calls"],
+                window.sums["run_tool_calls_sum"],
+                _largest(window, "run_tool_calls"),
+                quantile(window.sketches["run_ms"], 0.5) or 0.0,
+            )
+        )
+
+    def is_one_run(self, since_ms: int) -> bool:
+        """Whether one huge run made so many of the calls since then that it speaks for all.
+
+        One that is under way shows in calls that no run has ended with yet; where runs take as long as we look
+        back, that tells nothing.
+        """
+        windows = [one for one in self._windows if one[0] > since_ms]
+        if not windows:
+            return False
+        made, ended = (sum(one[at] for one in windows) for at in (1, 2))
+        if max(one[3] for one in windows) > max(_LARGEST * ended, _FEW):
+            return True
+        is_short = 4 * max(one[4] for one in windows) < windows[-1][0] - since_ms
+        return is_short and made > _OPEN * ended + _FEW
+
+
+def _largest(totals: Totals, name: str) -> float:
+    buckets = totals.sketches[name]
+    return value_of(max(buckets)) if buckets else 0.0
