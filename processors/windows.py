@@ -173,7 +173,7 @@ class Tally:
     def _to_send(self, log_ms: int, over_ms: int) -> tuple[Iterator[dict[str, Any]], ...]:
         """The parts of agents, and those of tools, each by stretch, window and group."""
         self._group()
-        if self._totals is None:
+        if self._totals is None or not self._totals.height:
             return ()
         totals = self._totals.with_columns(closed=self._closed(log_ms), over=pl.col("slot_ms") < over_ms)
         agents = totals.filter(pl.col("agent_key").is_in(list(self._dirty[False])))
