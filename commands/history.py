@@ -61,7 +61,8 @@ def of_files(names: Sequence[str], form: str, agent: str | None, partitions: int
     events = _events(names, form, rejects, bar)
     if agent is not None:
         events = (event for event in events if event.agent == agent)
-    return Source(pieces_of(events, partitions, in_order=disorder is not None), partitions, disorder, rejects)
+    pieces = pieces_of(events, partitions, in_order=disorder is not None, now_ms=int(time.time() * 1000))
+    return Source(pieces, partitions, disorder, rejects)
 
 
 def of_store(since: str, until: str | None, agent: str | None, bar: LateBar) -> Source:
@@ -80,16 +81,18 @@ def of_store(since: str, until: str | None, agent: str | None, bar: LateBar) -> 
         whose = f" of agent {agent}" if agent else ""
         raise Fail(f"No event{whose} came in between {clock(from_ms)} and {clock(to_ms)} UTC.", MISUSED)
     disorder = extent.late_ms if extent.late_ms <= MOST_DISORDER_MS else None
-    return Source(_stored(history, extent, agent or "", disorder is not None, bar), settings.partitions, disorder)
+    return Source(
+        _stored(history, extent, agent or "", now_ms, disorder is not None, bar), settings.partitions, disorder
+    )
 
 
-def _stored(history: History, extent: Extent, agent: str, in_order: bool, bar: LateBar) -> Iterator[Piece]:
+def _stored(history: History, extent: Extent, agent: str, now_ms: int, in_order: bool, bar: LateBar) -> Iterator[Piece]:
     from ..processors.backtest import piece_of_arrow
     from ..processors.partition import EVENT_COLUMNS
 
     done = 0
     for block in history.blocks(extent, EVENT_COLUMNS, agent):
-        yield piece_of_arrow(block.data, block.begin_ms if in_order else 0)
+        yield piece_of_arrow(block.data, block.end_ms if in_order else now_ms)
         done += block.events
         bar.set(done, extent.events)
 

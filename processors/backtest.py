@@ -15,7 +15,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, groupby, islice
+from itertools import chain, groupby
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,6 +37,8 @@ from .runs import I64
 
 CHUNK = 8_192
 """Events handled at once."""
+SPAN_MS = 6 * 3_600_000
+"""Log time handled at once, at the most."""
 PARTITIONS = 4
 _WHENEVER = 0
 """Log time of a history without order: it was appended before anyone watched."""
@@ -55,7 +57,7 @@ class Piece:
     offsets: I64
     """Rising within a partition."""
     log_ms: int
-    """Log time before which nothing of it came in; never falls."""
+    """Log time by which all of it had come in; never falls."""
 
 
 class Backtest:
@@ -71,18 +73,22 @@ class Backtest:
         self._folds: dict[int, PartitionFold] = {}
         self._drift = _Windows(_Drift(rules, partitions), rules.windows.length)
         self._fleet = _Windows(_Fleet(rules.fleet), rules.fleet.window)
-        self._stretch_ms = 0
+        self._stretch_ms = self._log_ms = 0
+        # A piece is as long as some frames together: that must not make a run that goes on in it seem idle.
+        runs = rules.runs.model_copy(update={"idle": rules.runs.idle + SPAN_MS})
+        self._fold_rules = rules.fold.model_copy(update={"runs": runs})
 
     def add(self, piece: Piece) -> list[Anomaly]:
         """What these events show: drift in windows that were over before them, then loops, in their order."""
         stretch_ms = stretch_start(piece.log_ms, self.rules.windows.stretch)
         windows = self._over(stretch_ms) if stretch_ms > self._stretch_ms else []
         self._stretch_ms = max(stretch_ms, self._stretch_ms)
+        self._log_ms = piece.log_ms
         found: list[tuple[int, Anomaly]] = []
         for partition in np.unique(piece.partitions).tolist():
             fold = self._folds.get(partition)
             if fold is None:
-                fold = self._folds[partition] = PartitionFold(partition, self.rules.fold)
+                fold = self._folds[partition] = PartitionFold(partition, self._fold_rules)
             places = np.flatnonzero(piece.partitions == partition)
             offsets = piece.offsets[places]
             for anomaly in fold.add(piece.columns[places], offsets, piece.log_ms).anomalies:
@@ -105,7 +111,8 @@ class Backtest:
             self._fleet.add(fold.fleet.parts(stretch_ms, over_ms=stretch_ms))
         if self.disorder_ms is None:
             return []
-        through_ms = stretch_ms - self.disorder_ms
+        # All that came in by then is folded, and was in a stretch that is over.
+        through_ms = self._log_ms - self.disorder_ms
         return [*self._drift.judged(through_ms), *self._fleet.judged(through_ms)]
 
 
@@ -200,22 +207,36 @@ def _start_of(part: Part) -> int:
     return start
 
 
-def pieces_of(events: Iterable[AgentEvent], partitions: int = PARTITIONS, *, in_order: bool = False) -> Iterator[Piece]:
-    """Events as they would come in over so many partitions. `in_order`: of time; then that is the log's too."""
+def pieces_of(
+    events: Iterable[AgentEvent], partitions: int = PARTITIONS, *, in_order: bool = False, now_ms: int = _WHENEVER
+) -> Iterator[Piece]:
+    """Events as they would come in over so many partitions.
+
+    `in_order`: of time, or nearly so; then that is the log's too. Others come in at `now_ms`, as if they were
+    imported then.
+    """
     decoder = FrameDecoder("agent_event", LocalRegistry(), EVENT_COLUMNS)
-    remaining = iter(events)
-    seen = 0
-    log_ms = _WHENEVER
-    while chunk := list(islice(remaining, CHUNK)):
+    log_ms, seen = (0, 0) if in_order else (now_ms, 0)
+    for chunk in _chunks(events, SPAN_MS if in_order else _AFTERWARDS):
         columns = decoder.from_records(event.to_record() for event in chunk)
         runs, which = np.unique(columns["run_id"].to_numpy(), return_inverse=True)
         if in_order:
-            log_ms = max(log_ms, chunk[0].ts_ms)
+            log_ms = max(log_ms, *(event.ts_ms for event in chunk))
         places = partitions_of(runs.tolist(), partitions)[which]
         yield Piece(columns, places, np.arange(seen, seen + len(chunk)), log_ms)
-        if in_order:
-            log_ms = max(log_ms, *(event.ts_ms for event in chunk))
         seen += len(chunk)
+
+
+def _chunks(events: Iterable[AgentEvent], span_ms: int) -> Iterator[list[AgentEvent]]:
+    """The events, a number at a time that is good to handle; none of them so long after the first."""
+    chunk: list[AgentEvent] = []
+    for event in events:
+        if chunk and (len(chunk) >= CHUNK or event.ts_ms - chunk[0].ts_ms > span_ms):
+            yield chunk
+            chunk = []
+        chunk.append(event)
+    if chunk:
+        yield chunk
 
 
 def piece_of_arrow(data: bytes, log_ms: int = _WHENEVER) -> Piece:
@@ -227,7 +248,7 @@ def piece_of_arrow(data: bytes, log_ms: int = _WHENEVER) -> Piece:
 
 
 def backtest(events: Iterable[AgentEvent], rules: Rules, partitions: int = PARTITIONS) -> Iterator[Anomaly]:
-    """Anomalies in these events: loops as they come up, in the events' order, then drift, each agent's in order.
+    """Anomalies in these events: loops as they come up, in the events' order, then drift and the fleet's, by window.
 
     A run's events come in the run's order; runs may come in any.
     """

@@ -21,6 +21,9 @@ STEP_MS = 300_000
 ROWS = 200_000
 """Events of one answer, some 50 MB; more only where that many came within one step."""
 
+SPAN_MS = 6 * 3_600_000
+"""Time of arrival that one answer covers, at the most."""
+
 _WHERE = """
 FROM events_stored
 WHERE ingested_at >= fromUnixTimestamp64Milli({from_ms:Int64})
@@ -28,7 +31,7 @@ WHERE ingested_at >= fromUnixTimestamp64Milli({from_ms:Int64})
   AND ({agent:String} = '' OR agent = {agent:String})
 """
 
-# `late`: how long after its own time an event came in, and `early`, where its clock was ahead.
+# `late_ms`: how long after its own time an event came in.
 EXTENT = f"""
 SELECT
     toInt64(intDiv(toUnixTimestamp64Milli(ingested_at), {{step_ms:Int64}}) * {{step_ms:Int64}}) AS begin_ms,
@@ -55,7 +58,8 @@ class Extent:
 class Block:
     """The events that came in within a span, by partition and offset."""
 
-    begin_ms: int
+    end_ms: int
+    """By then all of it had come in."""
     events: int
     data: bytes
     """An Arrow IPC stream of the columns asked for, `kafka_partition` and `kafka_offset`; `ts_ms` is Int64."""
@@ -76,7 +80,7 @@ class History:
             rows = self._client.query(EXTENT, parameters=asked).result_rows
         spans: list[tuple[int, int, int]] = []
         for begin_ms, events, _ in rows:
-            if spans and spans[-1][2] + events <= ROWS:
+            if spans and spans[-1][2] + events <= ROWS and begin_ms + STEP_MS - spans[-1][0] <= SPAN_MS:
                 spans[-1] = (spans[-1][0], begin_ms + STEP_MS, spans[-1][2] + events)
             else:
                 spans.append((begin_ms, begin_ms + STEP_MS, events))
@@ -95,7 +99,7 @@ class History:
             asked: dict[str, Any] = {"from_ms": begin_ms, "to_ms": end_ms, "agent": agent}
             with told(self._settings):
                 data = self._client.raw_query(query, parameters=asked, fmt="ArrowStream", settings=_AS_TEXT)
-            yield Block(begin_ms, events, data)
+            yield Block(end_ms, events, data)
 
 
 _AS_TEXT = {"output_format_arrow_string_as_string": 1, "output_format_arrow_low_cardinality_as_dictionary": 0}
