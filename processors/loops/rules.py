@@ -44,8 +44,11 @@ class FailingRule(_Levels):
     warning: int = Field(3, ge=2, description="Failures in a row.")
     critical: int = Field(4, ge=2, description="Failures in a row.")
     hopeless: int = Field(3, ge=2, description="Stands for `critical` in a run that has got next to nothing so far.")
-    retries: int = Field(
-        6, ge=2, description="Stands for `critical` where the calls say that they are retries (`attempt`)."
+    retries_warning: int = Field(
+        5, ge=2, description="Stands for `warning` where the calls say that they are retries (`attempt`)."
+    )
+    retries_critical: int = Field(
+        7, ge=2, description="Stands for `critical` where the calls say that they are retries (`attempt`)."
     )
 
 
@@ -107,9 +110,13 @@ class RunawayRule(Section):
     """A run that takes far more than its agent's runs ever do."""
 
     enabled: bool = Field(True, description="Whether the rule speaks at all.")
-    warning: float = Field(3.0, ge=1, description="Times what 99 of 100 of the agent's latest runs took at the most.")
-    critical: float = Field(6.0, ge=1, description="Times what 99 of 100 of the agent's latest runs took at the most.")
-    least_runs: int = Field(30, ge=1, le=256, description="Ended runs of the agent, before anything is held to them.")
+    warning: float = Field(3.0, ge=1, description="Times the most that one of the agent's latest 512 runs took.")
+    critical: float = Field(6.0, ge=1, description="Times the most that one of the agent's latest 512 runs took.")
+    spread_warning: float = Field(
+        5.0, ge=0, description="And so many times as far from the median as most runs are, on a scale of ratios."
+    )
+    spread_critical: float = Field(6.5, ge=0, description="The same.")
+    least_runs: int = Field(30, ge=5, le=512, description="Ended runs of the agent, before anything is held to them.")
     least_steps: int = Field(50, ge=1, description="Fewer steps are never too many.")
     least_tokens: int = Field(100_000, ge=1, description="Fewer tokens are never too many.")
     least_cost_usd: float = Field(1.0, ge=0, description="Less money is never too much.")

@@ -1,8 +1,12 @@
 """Runs that take far more steps, tokens or money than their agent's runs do.
 
 What is usual is learned from the runs that ended in this partition, in the events' order, so that it is the same
-however they are cut into frames: of an agent's latest `KEPT` runs, what 99 of 100 took at the most, looked at anew
-after every `EVERY` of them. Runs of which something critical was said teach nothing.
+however they are cut into frames: of an agent's latest `KEPT` runs the most that one took, and how far they spread,
+looked at anew after every `EVERY` of them. Runs of which something critical was said teach nothing.
+
+A run is far beyond when it has taken several times the most, and lies out of the spread: what runs take has a long
+tail, so distances are those of logarithms, and the unit is that from the median to the run that 19 of 20 stay below
+(divided by 1.645, it is the standard deviation of a normal distribution).
 """
 
 from __future__ import annotations
@@ -10,7 +14,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +25,30 @@ from .rules import RunawayRule
 from .said import RUNAWAY, is_said, looped, say
 from .verdicts import CRITICAL, WARNING
 
-KEPT = 128
+KEPT = 512
 EVERY = 10
 MOST_AGENTS = 4_096
-"""Agents of which it is known what is usual, 2 kB each; beyond that the one known longest is forgotten."""
+"""Agents of which it is known what is usual, 6 kB each; beyond that the one known longest is forgotten."""
 
+_Z95 = 1.645
+"""The standard normal distribution's 0.95-quantile."""
+_MOST = 3e38
+"""As much as a 32-bit float holds."""
+_LOG_MOST = 700.0
 _WHAT = ("steps", "tokens", "cost_usd")
-Usual = tuple[float, float, float]
-"""Steps, tokens and US dollars that 99 of 100 runs take at the most."""
+Took = tuple[float, float, float]
+"""Steps, tokens and US dollars of a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What an agent's runs take."""
+
+    most: npt.NDArray[np.float64]
+    """Of each thing, the most that one run took."""
+    warning: npt.NDArray[np.float64]
+    """Of each, from where on it is far beyond; infinite where nothing is known of it."""
+    critical: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +73,8 @@ class Runaway:
         }[self.what]
         usual = f"${self.usual:,.2f}" if self.what == "cost_usd" else f"{self.usual:,.0f}"
         return (
-            f"A run of {agent} has taken {much} so far, {self.value / self.usual:.1f} times what 99 of 100 "
-            f"of its runs end with ({usual})."
+            f"A run of {agent} has taken {much} so far, {self.value / self.usual:.1f} times the most that its runs "
+            f"lately took ({usual})."
         )
 
 
@@ -66,21 +85,36 @@ class _Norm:
 
     def __init__(self) -> None:
         self.count = 0
-        self.taken = array("d", bytes(8 * KEPT * len(_WHAT)))
+        self.taken = array("f", bytes(4 * KEPT * len(_WHAT)))
         self.usual: Usual | None = None
 
-    def add(self, took: Usual, least_runs: int) -> bool:
+    def add(self, took: Took, rule: RunawayRule) -> bool:
         """Learns of an ended run; says whether what is usual was looked at anew."""
         at = self.count % KEPT * len(_WHAT)
-        self.taken[at : at + len(_WHAT)] = array("d", took)
+        self.taken[at : at + len(_WHAT)] = array("f", [min(amount, _MOST) for amount in took])
         self.count += 1
-        if self.count % EVERY or self.count < least_runs:
+        if self.count % EVERY or self.count < rule.least_runs:
             return False
-        known = np.frombuffer(self.taken).reshape(KEPT, len(_WHAT))[: min(self.count, KEPT)]
-        rank = ceil(0.99 * len(known)) - 1
-        steps, tokens, cost = np.partition(known, rank, axis=0)[rank].tolist()
-        self.usual = (steps, tokens, cost)
+        taken = np.frombuffer(self.taken, np.float32).reshape(KEPT, len(_WHAT))[: min(self.count, KEPT)]
+        self.usual = usual_of(taken.astype(np.float64), rule)
         return True
+
+
+def usual_of(taken: npt.NDArray[np.float64], rule: RunawayRule) -> Usual:
+    """`taken`: a row a run, of steps, tokens and US dollars."""
+    most = taken.max(axis=0)
+    with np.errstate(divide="ignore"):
+        middle, high = np.quantile(np.log(taken), (0.5, 0.95), axis=0, method="lower")
+    # Where most runs take nothing there is no scale to tell a distance by.
+    known = np.isfinite(middle)
+    spread = np.where(known, (high - np.where(known, middle, 0.0)) / _Z95, 0.0)
+    least = np.array([rule.least_steps, rule.least_tokens, rule.least_cost_usd], np.float64)
+
+    def limit(times: float, far: float) -> npt.NDArray[np.float64]:
+        out = np.exp(np.minimum(np.where(known, middle, 0.0) + far * spread, _LOG_MOST))
+        return np.where(known, np.maximum.reduce([least, times * most, out]), np.inf)
+
+    return Usual(most, limit(rule.warning, rule.spread_warning), limit(rule.critical, rule.spread_critical))
 
 
 class Runaways:
@@ -124,7 +158,7 @@ class Runaways:
             norm = self._norm(agent)
             usual = norm.usual
             steps, tokens, cost_usd = after[run].tolist()
-            if norm.add((steps, tokens, cost_usd), self.rule.least_runs):
+            if norm.add((steps, tokens, cost_usd), self.rule):
                 looked.setdefault(agent, []).append((place, usual))
         for run in sorted(suspects):
             follow(run)
@@ -143,21 +177,21 @@ class Runaways:
         agent = agents[int(places[-1])]
         held = self._norms.get(agent)
         known = [*(usual for _, usual in looked.get(agent, ())), held.usual if held else None]
-        limits = [self.rule.warning * np.array(usual) for usual in known if usual is not None]
         # Most long runs are long in a usual way: only what is beyond one of the limits is looked at event by event.
-        if is_said(table, row, RUNAWAY) or not any(((taken[-1] >= limit) & (limit > 0)).any() for limit in limits):
+        if is_said(table, row, RUNAWAY) or not any(
+            (taken[-1] >= usual.warning).any() for usual in known if usual is not None
+        ):
             return
-        for place, amounts in zip(places.tolist(), taken.tolist(), strict=True):
+        for place, amounts in zip(places.tolist(), taken, strict=True):
             usual = self._usual(agent, place, looked)
             if usual is None:
                 continue
-            for at, (amount, norm) in enumerate(zip(amounts, usual, strict=True)):
-                if norm <= 0 or amount < self._least[at] or amount < self.rule.warning * norm:
-                    continue
-                level = CRITICAL if amount >= self.rule.critical * norm else WARNING
+            for at in np.flatnonzero(amounts >= usual.warning).tolist():
+                level = CRITICAL if amounts[at] >= usual.critical[at] else WARNING
                 state = say(table, row, RUNAWAY, level)
                 if state is not None:
-                    yield Runaway(place, level == CRITICAL, state == "escalated", _WHAT[at], amount, norm)
+                    value, most = float(amounts[at]), float(usual.most[at])
+                    yield Runaway(place, level == CRITICAL, state == "escalated", _WHAT[at], value, most)
 
     def _usual(self, agent: str, place: int, looked: Mapping[str, Sequence[tuple[int, Usual | None]]]) -> Usual | None:
         """What was usual for the agent when the event at that place came."""

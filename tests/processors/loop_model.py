@@ -114,12 +114,12 @@ class Model:
                 out.append((f"loop.{rule}", level, count, period))
 
         failing = row["failing"] + 1 if one.failed else 0
-        patience = rules.failing.critical
+        few, patience = rules.failing.warning, rules.failing.critical
         if retried:
-            patience = rules.failing.retries
+            few, patience = rules.failing.retries_warning, rules.failing.retries_critical
         elif hopeless:
             patience = min(patience, rules.failing.hopeless)
-        hold("failing", failing, rules.failing.warning, patience)
+        hold("failing", failing, few, patience)
         eager = row["eager"] + 1
         if one.unknown:
             hold("repeat", eager, rules.repeat.unknown_warning, rules.repeat.unknown_critical)

@@ -178,9 +178,9 @@ def test_a_burst_is_given_two_more() -> None:
 
 
 def test_calls_that_say_that_they_are_retries_are_given_two_more() -> None:
-    calls = run("xyzAAAAAA")
+    calls = run("xyzAAAAAAA")
     retried = calls[:4] + [Call(one.call, one.outcome, one.error, RETRIED, one.ms) for one in calls[4:]]
-    assert [("failing", "warning", 5), ("failing", "critical", 8)] == said_of(retried)
+    assert [("failing", "warning", 7), ("failing", "critical", 9)] == said_of(retried)
 
 
 def test_a_storm_of_retries_in_one_run() -> None:
@@ -256,7 +256,7 @@ def test_no_calls_no_loops() -> None:
 EASY = LoopRules.model_validate(
     {
         "repeat": {"warning": 2, "critical": 3, "burst_critical": 4, "between_warning": 3, "between_critical": 5},
-        "failing": {"warning": 2, "critical": 3, "hopeless": 2, "retries": 4},
+        "failing": {"warning": 2, "critical": 3, "hopeless": 2, "retries_warning": 3, "retries_critical": 4},
         "cycle": {"warning": 2, "critical": 3, "pairs": 2},
         "stale": {"warning": 3, "critical": 6, "poor": 4},
         "error": {"warning": 2, "critical": 4, "class_warning": 3, "class_critical": 5},
