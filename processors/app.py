@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from itertools import islice
 from math import ceil
 from pathlib import Path
@@ -18,8 +18,10 @@ import faust
 from ..config import Settings
 from ..schemas.anomalies import Anomaly
 from ..schemas.registry import open_registry
-from ..schemas.topics import ANOMALIES, EVENTS, WINDOWS, ensure_topics
+from ..schemas.topics import ANOMALIES, EVENTS, FLEET, WINDOWS, ensure_topics
 from .emit import Emitter, Encoder
+from .fleet.parts import KEY
+from .fleet.watch import FleetWatch
 from .frames import Frame
 from .replay import Horizon
 from .rules import Rules
@@ -68,6 +70,7 @@ def build_app(settings: Settings, rules: Rules, folder: Path) -> FrameApp:
     app.horizons = {
         events: Horizon(rules.windows.stretch, before=1),
         windows: Horizon(rules.merge.stretch, before=1),
+        settings.topic(FLEET.name): Horizon(rules.fleet.stretch, before=1),
     }
     _Wiring(app, settings, rules, events, windows)
     return app
@@ -79,21 +82,27 @@ class _Wiring:
     def __init__(self, app: FrameApp, settings: Settings, rules: Rules, events: str, windows: str) -> None:
         self.app = app
         self.settings = settings
+        fleet = settings.topic(FLEET.name)
         registry = open_registry(settings.registry)
         self.event_watch = EventWatch(registry, rules)
         self.window_watch = WindowWatch(registry, rules)
+        self.fleet_watch = FleetWatch(registry, rules.fleet)
         self.encode_anomaly = Encoder("anomaly", settings.topic(ANOMALIES.name), registry)
         self.encode_part = Encoder("window_part", windows, registry)
+        self.encode_fleet_part = Encoder("fleet_part", fleet, registry)
         self.emitter: Emitter | None = None
         # Frames whose output is under way, oldest first: acked in order, once it has arrived.
-        self._unacked: dict[str, deque[tuple[Any, asyncio.Future[Any]]]] = {events: deque(), windows: deque()}
-        # Window parts that a tick sent and that are under way.
+        self._unacked: dict[str, deque[tuple[Any, asyncio.Future[Any]]]] = {
+            topic: deque() for topic in (events, windows, fleet)
+        }
+        # Parts that a tick sent and that are under way.
         self._ticking: set[asyncio.Task[None]] = set()
         self._turn = 0
         self._parts_sent = 0
 
         app.agent(app.topic(events, schema=FrameSchema()), name="events")(self.on_events)
         app.agent(app.topic(windows, schema=FrameSchema()), name="windows")(self.on_windows)
+        app.agent(app.topic(fleet, schema=FrameSchema()), name="fleet")(self.on_fleet)
         app.on_partitions_assigned.connect(self.on_assigned)
         app.task(on_leader=False)(self.on_start)
         self._send_every_s = rules.windows.send_every / 1000
@@ -109,6 +118,10 @@ class _Wiring:
     async def on_windows(self, stream: Any) -> None:
         async for event in stream.noack().events():
             await self._guarded(event, self._windows)
+
+    async def on_fleet(self, stream: Any) -> None:
+        async for event in stream.noack().events():
+            await self._guarded(event, self._fleet)
 
     async def _guarded(self, event: Any, work: Any) -> None:
         """On anything unexpected the worker stops before the ack: Faust would restart the agent behind the frame."""
@@ -140,14 +153,18 @@ class _Wiring:
     def _events(self, frame: Frame) -> asyncio.Future[Any]:
         out = self.event_watch.take(frame)
         said = self._say(out.anomalies)
-        if not out.parts and not self._ticking:
+        if not out.parts and not out.fleet_parts and not self._ticking:
             return said
         # The frame may be the first of a stretch, and once it is committed the one before is told no more: what a
         # tick sent of that must have arrived too.
-        return asyncio.gather(said, self._send_parts(out.parts), *self._ticking)
+        parts = self._send_parts(out.parts), self._send_fleet_parts(out.fleet_parts)
+        return asyncio.gather(said, *parts, *self._ticking)
 
     def _windows(self, frame: Frame) -> asyncio.Future[Any]:
         return self._say(self.window_watch.take(frame))
+
+    def _fleet(self, frame: Frame) -> asyncio.Future[Any]:
+        return self._say(self.fleet_watch.take(frame))
 
     # -- output ------------------------------------------------------------------------------------
 
@@ -170,6 +187,9 @@ class _Wiring:
         self._parts_sent += len(parts)
         return self._out.send(self.encode_part.topic, (self.encode_part(part, part["agent"]) for part in parts))
 
+    def _send_fleet_parts(self, parts: Collection[dict[str, Any]]) -> asyncio.Future[None]:
+        return self._out.send(self.encode_fleet_part.topic, (self.encode_fleet_part(part, KEY) for part in parts))
+
     # -- the rest ----------------------------------------------------------------------------------
 
     async def on_start(self) -> None:
@@ -179,6 +199,7 @@ class _Wiring:
         ours = list(assigned)
         self.event_watch.keep_only(tp.partition for tp in ours if tp.topic == self.settings.topic(EVENTS.name))
         self.window_watch.keep_only(tp.partition for tp in ours if tp.topic == self.settings.topic(WINDOWS.name))
+        self.fleet_watch.keep_only(tp.partition for tp in ours if tp.topic == self.settings.topic(FLEET.name))
         for waiting in self._unacked.values():
             waiting.clear()
 
@@ -187,15 +208,16 @@ class _Wiring:
         ours = self.event_watch.partitions
         for _ in range(ceil(len(ours) * TICK_S / self._send_every_s)):
             self._turn = (self._turn + 1) % len(ours)
-            sent = asyncio.ensure_future(self._send_in_slices(self.event_watch.parts(ours[self._turn], _now_ms())))
+            sent = asyncio.ensure_future(self._send_changed(ours[self._turn], _now_ms()))
             self._ticking.add(sent)
             sent.add_done_callback(self._ticking.discard)
             await asyncio.shield(sent)  # frames wait for it, and are not to be cancelled with the timer
-        await self._say(self.window_watch.quiet(_now_ms()))
+        await self._say([*self.window_watch.quiet(_now_ms()), *self.fleet_watch.quiet(_now_ms())])
 
-    async def _send_in_slices(self, parts: Iterator[dict[str, Any]]) -> None:
-        """Sends parts a few at a time, so that a frame that comes in meanwhile need not wait for thousands."""
-        sent = []
+    async def _send_changed(self, partition: int, now_ms: int) -> None:
+        """Sends a partition's parts a few at a time: a frame that comes in meanwhile need not wait for thousands."""
+        parts = self.event_watch.parts(partition, now_ms)
+        sent = [self._send_fleet_parts(self.event_watch.fleet_parts(partition, now_ms))]
         while some := list(islice(parts, SLICE)):
             sent.append(self._send_parts(some))
             await asyncio.sleep(0)

@@ -75,6 +75,13 @@ class EventWatch:
             return iter(())
         return held[1].tally.changed(now_ms if partition in self._caught_up else held[1].log_ms)
 
+    def fleet_parts(self, partition: int, now_ms: int) -> list[dict[str, Any]]:
+        """As `parts`: the partition's fleet parts to send now."""
+        held = self._folds.get(partition)
+        if held is None:
+            return []
+        return held[1].fleet.parts(now_ms if partition in self._caught_up else held[1].log_ms)
+
     def keep_only(self, partitions: Iterable[int]) -> None:
         """Lets go of the partitions that were taken away."""
         kept = set(partitions)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...schemas.anomalies import Anomaly
 from .failing import FailingJudge
 from .handoffs import HandoffJudge
-from .merge import FleetMerger
+from .merge import FleetMerger, FleetWindow
 from .rules import FleetRules
 from .storms import RETRIES, TIMEOUTS, StormJudge
 
@@ -29,9 +29,16 @@ class FleetJudge:
 
     def judge(self, log_ms: int) -> list[Anomaly]:
         """What the windows show that are whole by now (log time), in their order."""
+        return self._judged(self._merger.ready(log_ms))
+
+    def judge_until(self, through_ms: int) -> list[Anomaly]:
+        """What the windows show that end by then (event time), of a history whose parts are all there up to then."""
+        return self._judged(self._merger.until(through_ms))
+
+    def _judged(self, windows: Iterable[FleetWindow]) -> list[Anomaly]:
         return [
             anomaly
-            for window in self._merger.ready(log_ms)
+            for window in windows
             for anomaly in (
                 *self._failing.judge(window),
                 *self._retries.judge(window, window.retries),

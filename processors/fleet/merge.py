@@ -99,16 +99,21 @@ class FleetMerger:
             # Clocks that jump tell of any number of such windows.
             del self._parts[starts.pop()]
             self.wild += 1
-        out: list[FleetWindow] = []
-        for place, start in enumerate(starts):
-            parts = self._parts[start]
-            end_ms = start + next(iter(parts.values()))["window_ms"]
-            if end_ms > through and len(starts) - place <= self.rules.most_windows:
-                break
-            out.append(_merged(start, end_ms, parts.values()))
-            del self._parts[start]
-            self._judged_ms = start
-        return out
+        # Of too many, the oldest are judged as they are.
+        forced = len(starts) - self.rules.most_windows
+        return [
+            self._take(start)
+            for place, start in enumerate(starts)
+            if place < forced or start + self.rules.window <= through
+        ]
+
+    def until(self, through_ms: int) -> list[FleetWindow]:
+        """The windows that end by then, and forgets them: for a history of which all parts are there."""
+        return [self._take(start) for start in sorted(self._parts) if start + self.rules.window <= through_ms]
+
+    def _take(self, start_ms: int) -> FleetWindow:
+        self._judged_ms = start_ms
+        return _merged(start_ms, start_ms + self.rules.window, self._parts.pop(start_ms).values())
 
 
 def _merged(start_ms: int, end_ms: int, parts: Iterable[Mapping[str, Any]]) -> FleetWindow:

@@ -106,14 +106,14 @@ class FleetTally:
         over = self._slot_ms < over_ms
         idle = log_ms - self._log_ms >= self.rules.idle
         through = 2 * _NEVER if over or idle else self._mark_ms - self.rules.grace
-        if idle and self._windows:
+        if through < self._next_end():
+            return []
+        self._group()
+        if idle:
             # Nobody need wait for more of the windows that are told now.
-            self._mark_ms = max(self._mark_ms, min(log_ms, max(self._windows) + self.rules.window + self.rules.grace))
-        out = []
-        if over or through >= self._next_end():
-            self._group()
-            windows = [start for start, changed in self._windows.items() if changed and self._ends(start) <= through]
-            out = self._sent(sorted(windows)) if windows else []
+            self._mark_ms = max(self._mark_ms, min(log_ms, self._ends(max(self._windows)) + self.rules.grace))
+        windows = [start for start, changed in self._windows.items() if changed and self._ends(start) <= through]
+        out = self._sent(sorted(windows))
         if over:
             self._forget()
             self._known_before, self._known = self._known, _NO_CALLS
@@ -191,8 +191,8 @@ class FleetTally:
             .filter(_among(self._known) | _among(self._known_before) | (pl.col("at") > pl.col("since")))
         )
         news = firsts.filter(~_among(self._known)).sort("since")
-        self._known = pl.concat([self._known, news["call"]]).head(MOST_ROWS)
-        failed = failed.filter(_among(self._known) | _among(self._known_before))
+        # Of too many, the earliest are forgotten, and known anew when they fail again.
+        self._known = pl.concat([self._known, news["call"]]).tail(MOST_ROWS)
         key = pl.col("call") ^ pl.col("window").hash()
         same = pl.col("window", "tool", "args_sha", "call").first()
         number = pl.len().cast(pl.Int64)

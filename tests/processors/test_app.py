@@ -18,7 +18,7 @@ from runwatch.processors.rules import Rules
 from .support import FOLDER, T0, event, frame, message
 from .test_watch import own
 
-EVENTS, WINDOWS = "t-agent.events", "t-agent.windows"
+EVENTS, WINDOWS, FLEET = "t-agent.events", "t-agent.windows", "t-agent.fleet"
 
 
 class FakeEmitter:
@@ -129,7 +129,7 @@ def test_the_first_frame_of_a_stretch_waits_for_what_was_told_of_the_last() -> N
         await wiring._guarded(begun, wiring._events)
         tick = asyncio.ensure_future(wiring.on_tick())
         await settled()
-        assert [WINDOWS] == [topic for topic, _, _ in emitter.sent]
+        assert [FLEET, WINDOWS] == [topic for topic, _, _ in emitter.sent]
         # All of the stretch was sent by the tick, and is under way.
         first = looping(1, 1, log_ms=T0 + Rules().windows.stretch)
         await wiring._guarded(first, wiring._events)
@@ -170,6 +170,8 @@ def test_the_app_replays_both_topics_and_starts_from_their_beginnings() -> None:
         return build_app(Settings(kafka="one:1, two:2", prefix="t-"), Rules(), FOLDER)
 
     app = asyncio.run(build())
-    assert {EVENTS: 300_000, WINDOWS: 3_600_000} == {topic: one.stretch_ms for topic, one in app.horizons.items()}
+    assert {EVENTS: 300_000, WINDOWS: 3_600_000, FLEET: 7_200_000} == {
+        topic: one.stretch_ms for topic, one in app.horizons.items()
+    }
     assert ("earliest", 10.0) == (app.conf.consumer_auto_offset_reset, app.conf.broker_session_timeout)
     assert ["kafka://one:1", "kafka://two:2"] == [str(url) for url in app.conf.broker]
