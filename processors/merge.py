@@ -99,7 +99,9 @@ class _Agent:
     judged_ms: int = -1
     """Start of the last window that was handed out."""
     tools_judged_ms: int = -1
-    heard_ms: int = 0
+    heard_ms: int = -(2**62)
+    since_ms: int = 0
+    """Since when it has been heard of again and again."""
     due_ms: int = -1
     """When it is looked at again though nothing came, by log time; -1: not at all."""
 
@@ -110,6 +112,12 @@ class MergeRules(Section):
     grace: Duration = Field(10_000, ge=0, description="How long after a window's end, by event time, it is judged.")
     quiet: Duration = Field(
         5_000, ge=100, description="A partition that was silent about an agent for so long is not waited for."
+    )
+    settle: Duration = Field(
+        4_000,
+        ge=0,
+        description="How long an agent that was silent, or is new, is listened to before its windows are judged: "
+        "partitions tell what they have of it one after the other.",
     )
     tools: Duration = Field(
         15_000, ge=0, description="How long a window's tools are waited for after the last was heard of them."
@@ -166,6 +174,8 @@ class Merger:
         name = part["agent"]
         agent = self._agents.pop(name, None) or _Agent()
         self._agents[name] = agent
+        if log_ms - agent.heard_ms > self.rules.quiet:
+            agent.since_ms = log_ms
         agent.heard_ms = max(agent.heard_ms, log_ms)
         self._fresh[name] = None
         if len(self._agents) > self.rules.most_agents:
@@ -213,11 +223,12 @@ class Merger:
         # Without a mark (0) a partition's events have told no time that can be: it is not waited for either.
         speaking = [mark for mark, heard in agent.marks.values() if mark and heard >= log_ms - self.rules.quiet]
         through = min([*speaking, log_ms + self.rules.ahead]) - self.rules.grace
+        is_settled = log_ms >= agent.since_ms + self.rules.settle
         starts = sorted(agent.parts)
         for place, start in enumerate(starts):
             parts = agent.parts[start].values()
             end_ms = start + next(iter(parts))["window_ms"]
-            if end_ms > through and len(starts) - place <= self.rules.most_windows:
+            if (end_ms > through or not is_settled) and len(starts) - place <= self.rules.most_windows:
                 break
             yield from self._tools(agent, start, log_ms)
             yield _merged(start, end_ms, list(parts))
@@ -238,7 +249,9 @@ class Merger:
     def _next_look(self, agent: _Agent, log_ms: int) -> int | None:
         """When something may be whole though nothing came, by log time."""
         looks = [one.heard_ms + self.rules.tools for start, one in agent.tools.items() if start <= agent.judged_ms]
-        if agent.parts:
+        if agent.parts and log_ms < agent.since_ms + self.rules.settle:
+            looks.append(agent.since_ms + self.rules.settle)
+        elif agent.parts:
             # Until a partition counts as silent, or the log has come near enough to a window far ahead of it.
             speaking = [heard for _, heard in agent.marks.values() if heard >= log_ms - self.rules.quiet]
             first = min(agent.parts)

@@ -26,7 +26,7 @@ def part(minute: int = 0, partition: int = 0, version: int = 1, count: int = 1, 
 
 
 def merger(*parts: dict[str, Any], log_ms: int = T0, **rules: Any) -> Merger:
-    one = Merger(MergeRules(**rules))
+    one = Merger(MergeRules(**{"settle": 0, **rules}))
     for each in parts:
         one.add(each, log_ms)
     return one
@@ -129,3 +129,24 @@ def test_a_wrong_clock_makes_nothing_late() -> None:
 def test_a_partition_whose_events_tell_no_time_is_not_waited_for() -> None:
     one = merger(part(), part(2, watermark_ms=T0 + 70_000), part(partition=1, watermark_ms=0))
     assert [0] == starts(one.ready(T0))
+
+
+def test_who_is_new_or_was_silent_is_listened_to_before_it_is_judged() -> None:
+    # Partitions that have a backlog tell of it one after the other.
+    def told(minute: int, partition: int = 0) -> dict[str, Any]:
+        return part(minute, partition, watermark_ms=T0 + 60 * MINUTE)
+
+    one = merger(told(0), told(1), log_ms=T0, settle=4000)
+    assert [] == one.ready(T0 + 3999)
+    one.add(told(0, 1), T0 + 3999)
+    one.add(told(1, 1), T0 + 3999)
+    found = one.ready(T0 + 4000)
+    assert [0, 1] == starts(found)
+    assert [2, 2] == [window.sums["events"] for _, window in found]
+    # Speaking again and again, it is judged at once; after a silence it is listened to anew.
+    one.add(told(2), T0 + 8000)
+    assert [2] == starts(one.ready(T0 + 8000))
+    one.add(told(3), T0 + 20_000)
+    assert [] == one.ready(T0 + 20_000)
+    assert [3] == starts(one.ready(T0 + 24_000))
+    assert 0 == one.late
