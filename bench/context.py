@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 
+from .errors import BenchError
 from .fleet import FleetShape
 from .load import Loaded, load
 from .options import Options
@@ -17,10 +18,18 @@ Tell = Callable[[str, float | None], None]
 class Context:
     """Given to every part of one run of the bench."""
 
-    def __init__(self, servers: Servers, options: Options, tell: Tell) -> None:
-        self.servers = servers
+    def __init__(self, servers: Servers | None, options: Options, tell: Tell) -> None:
+        """`servers` where a part needs any."""
+        self._servers = servers
         self.options = options
         self._tell = tell
+
+    @property
+    def servers(self) -> Servers:
+        """The servers. Raises `BenchError` where they were not started: a part that needs them says so in `PARTS`."""
+        if self._servers is None:
+            raise BenchError("This part of the bench was run without servers, and asks for them")
+        return self._servers
 
     def tell(self, what: str, done: float | None = None) -> None:
         """Says what is going on."""

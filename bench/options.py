@@ -24,6 +24,10 @@ class Options:
     """Part `delay`: events a second."""
     delay_s: float = 30.0
     """Part `delay`: how long it sends at that rate."""
+    scenarios: tuple[str, ...] = ()
+    """Part `detection`: the simulated histories by name; all where none is named."""
+    recorded: Path | None = None
+    """Part `detection`: the folder of recorded runs; see `recorded.find_folder`."""
     folder: Path | None = None
     """Where the stack's temporary folder is made; the system's place for such by default."""
 

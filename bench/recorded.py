@@ -8,6 +8,7 @@ of all bad runs: what a rule that stops a run would have spared.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -76,6 +77,19 @@ class Case:
 def is_good(stop: AgentEvent) -> bool:
     """Whether the run that stopped so came to a good end."""
     return stop.outcome == 1.0 if stop.outcome is not None else stop.stop_reason == "success"
+
+
+def find_folder(given: Path | None) -> Path | None:
+    """The folder of recorded runs: the one given, else RUNWATCH_RECORDED, else `shared/data` beside the repository.
+
+    None where nobody named one and there is none. Raises `BenchError` where the one that was named lacks a file.
+    """
+    named = given or (Path(value) if (value := os.environ.get("RUNWATCH_RECORDED")) else None)
+    folder = named or Path(__file__).resolve().parents[2] / "shared" / "data"
+    lacking = [name for name in (*(f"{one}.jsonl.gz" for one in SETS), CASES) if not (folder / name).is_file()]
+    if lacking and named:
+        raise BenchError(f"The folder of recorded runs {folder} has no {', '.join(lacking)}")
+    return None if lacking else folder
 
 
 def read(folder: Path, name: str) -> RecordedRuns:

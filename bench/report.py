@@ -6,9 +6,14 @@ from rich.console import Console
 from rich.table import Table
 
 from .figures import Figures
-from .result import Result
+from .result import Result, Sheet
 
-HEADS = {"process": "one worker, its whole job", "sink": "Kafka to ClickHouse", "delay": "from the produce call on"}
+HEADS = {
+    "process": "one worker, its whole job",
+    "sink": "Kafka to ClickHouse",
+    "delay": "from the produce call on",
+    "detection": "what is seen, and what is said wrongly",
+}
 
 
 def show(result: Result, console: Console) -> None:
@@ -16,17 +21,43 @@ def show(result: Result, console: Console) -> None:
     table = Table(title=f"{result.part}: {HEADS.get(result.part, '')}", title_justify="left", show_edge=False)
     table.add_column("figure")
     table.add_column("runwatch", justify="right")
-    for name in result.peers:
+    # Where there are sheets, what stands beside peers stands in one of them.
+    peers = {} if result.sheets else result.peers
+    for name in peers:
         table.add_column(name, justify="right")
-    columns = [result.figures, *result.peers.values()]
+    columns = [result.figures, *peers.values()]
     for name in dict.fromkeys(name for column in columns for name in column):
         if name.endswith(("_min", "_max")) and name[:-4] in result.figures:
             continue  # told with the median
+        if result.sheets and any(name in peer for peer in result.peers.values()):
+            continue
         table.add_row(name, *(_cell(column, name) for column in columns))
+    for sheet in result.sheets:
+        _show_sheet(sheet, console)
     console.print(table)
+    for note in result.notes:
+        console.print(note, style="dim", highlight=False, markup=False)
     for problem in result.problems:
         console.print(f"[bold red]wrong:[/] {problem}")
     console.print()
+
+
+def _show_sheet(sheet: Sheet, console: Console) -> None:
+    table = Table(title=sheet.name, title_justify="left", show_edge=False)
+    for name in sheet.shown:
+        table.add_column(name, overflow="fold")
+    for row in sheet.rows:
+        table.add_row(*(_text(row[name]) for name in sheet.shown))
+    console.print(table)
+    console.print()
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "NO"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "" if value is None else f"{value:,g}" if isinstance(value, float) else str(value)
 
 
 def show_machine(result: Result, console: Console) -> None:

@@ -1,13 +1,13 @@
-"""Runs parts of the bench, one after the other, on one stack of its own."""
+"""Runs parts of the bench, one after the other, on one stack of its own where any of them needs one."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 
-from . import delay, process, sink
+from . import delay, detection, process, sink
 from .context import Context, Tell
 from .errors import BenchError
 from .machine import machine
@@ -15,10 +15,20 @@ from .options import Options
 from .result import Result
 from .servers import running
 
-PARTS: Mapping[str, Callable[[Context], Result]] = {
-    "process": process.measure,
-    "sink": sink.measure,
-    "delay": delay.measure,
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the bench."""
+
+    measure: Callable[[Context], Result]
+    needs_servers: bool = True
+
+
+PARTS: Mapping[str, Part] = {
+    "process": Part(process.measure),
+    "sink": Part(sink.measure),
+    "delay": Part(delay.measure),
+    "detection": Part(detection.measure, needs_servers=False),
 }
 """The parts by name, in the order in which they run where none is named."""
 
@@ -32,10 +42,10 @@ def run(
 ) -> list[Result]:
     """Measures these parts, all of them where none is named.
 
-    `tell` hears what is being done, `show` gets each part's result when it is there. The servers are stopped
-    and their folder is removed in the end, however it comes: call it in the main thread, so that SIGTERM too
-    ends it in order (as `KeyboardInterrupt`). Raises `BenchError`, `StackError` and `TopicsError`; where a
-    name is nobody's, before anything is started.
+    `tell` hears what is being done, `show` gets each part's result when it is there. Servers are started only
+    where a part needs them; they are stopped and their folder is removed in the end, however it comes: call it
+    in the main thread, so that SIGTERM too ends it in order (as `KeyboardInterrupt`). Raises `BenchError`,
+    `StackError` and `TopicsError`; where a name is nobody's, before anything is started.
     """
     unknown = [name for name in parts if name not in PARTS]
     if unknown:
@@ -43,11 +53,17 @@ def run(
     options = options or Options()
     about = machine()
     results: list[Result] = []
-    tell("starting Kafka and ClickHouse", None)
-    with _terminated_as_interrupted(), running(options.folder, lambda text: tell(text, None)) as servers:
+    chosen = {name: PARTS[name] for name in parts or PARTS}
+    with_servers = any(part.needs_servers for part in chosen.values())
+    if with_servers:
+        tell("starting Kafka and ClickHouse", None)
+    with (
+        _terminated_as_interrupted(),
+        running(options.folder, lambda text: tell(text, None)) if with_servers else nullcontext() as servers,
+    ):
         context = Context(servers, options, tell)
-        for name in parts or PARTS:
-            result = replace(PARTS[name](context), machine=about)
+        for part in chosen.values():
+            result = replace(part.measure(context), machine=about)
             show(result)
             results.append(result)
     return results

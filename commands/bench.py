@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def bench(
     parts: Annotated[
-        list[str] | None, typer.Argument(metavar="[PART…]", help="process, sink, delay; all if none.")
+        list[str] | None, typer.Argument(metavar="[PART…]", help="process, sink, delay, detection; all if none.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a part, on one line.")] = False,
     events: Annotated[int, typer.Option(help="How many events are made and read.")] = 3_000_000,
@@ -30,14 +31,22 @@ def bench(
     peers: Annotated[bool, typer.Option("--peers/--no-peers", help="Whether peers run at all.")] = True,
     rate: Annotated[int, typer.Option(help="Part delay: events a second.")] = 5_000,
     seconds: Annotated[float, typer.Option(help="Part delay: how long it sends.")] = 30.0,
+    scenario: Annotated[
+        list[str] | None, typer.Option(help="Part detection: a simulated history; all if none is named.")
+    ] = None,
+    recorded: Annotated[
+        Path | None, typer.Option(help="Part detection: folder of recorded runs; RUNWATCH_RECORDED by default.")
+    ] = None,
     folder: Annotated[Path | None, typer.Option(help="Where the temporary stack is made.")] = None,
 ) -> None:
     """Measure the parts of runwatch beside their peers, on a temporary stack that is removed afterwards.
 
-    Figures are medians; run it when the machine has nothing else to do.
+    The part `detection` needs no stack. Figures are medians; run it when the machine has nothing else to do.
 
     Example: [bold]runwatch bench process sink --json[/bold]
     """
+    # Before Polars is loaded: its pieces are small here, and more threads cost more than they bring.
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
     from ..bench.errors import BenchError
     from ..bench.options import Options
     from ..bench.report import show, show_machine
@@ -58,7 +67,7 @@ def bench(
             show(result, console)
 
     try:
-        options = Options(events, repeats, peer_seconds, peers, rate, seconds, folder)
+        options = Options(events, repeats, peer_seconds, peers, rate, seconds, tuple(scenario or ()), recorded, folder)
     except BenchError as error:
         raise Fail(str(error), MISUSED) from error
     if unknown := [name for name in parts or () if name not in PARTS]:

@@ -14,13 +14,14 @@ from .scenarios import START_MS, Scenario
 from .work import DAY_MS, draw_runs
 
 
-def history(scenarios: Sequence[Scenario], seed: int = 1) -> Iterator[pl.DataFrame]:
+def history(scenarios: Sequence[Scenario], seed: int = 1, first_day: int = 0) -> Iterator[pl.DataFrame]:
     """A day of events at a time, as `events_of` gives them, ordered by event time throughout.
 
     An agent's events are the same whichever others there are. The same seed gives the same events.
+    `first_day`: those before it are left out, for who has less time than a history takes.
     """
     carried: list[pl.DataFrame] = []
-    for day in range(max(scenario.days for scenario in scenarios)):
+    for day in range(first_day, max(scenario.days for scenario in scenarios)):
         drawn = [
             agent_day(agent, day, seed) for scenario in scenarios if day < scenario.days for agent in scenario.agents
         ]

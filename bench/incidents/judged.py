@@ -1,51 +1,42 @@
-"""A history through the very code that watches the stream: fold, window parts, merging, drift."""
+"""A history through the very code that watches the stream, by way of the backtest, which is that code."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import polars as pl
 
-from ...processors.drift import DriftJudge
-from ...processors.merge import Merger
-from ...processors.partition import PartitionFold
+from ...processors.backtest import Backtest, Piece
 from ...processors.rules import Rules
 from ...schemas.anomalies import Anomaly
 
 LOG_DELAY_MS = 250
 """From an event's time to its place in the log."""
+FRAME_MS = 300_000
+"""So much of log time comes in at once. Live frames are smaller, which changes nothing but the cost."""
+STRETCH_MS = 3 * FRAME_MS
+"""So often window parts are added up; by default it is every five minutes, which finds the same and costs more."""
 
 
-def judged(
-    pieces: Iterable[pl.DataFrame], rules: Rules, progress: Callable[[int], None] = lambda _events: None
-) -> Iterator[Anomaly]:
-    """Anomalies as a worker would find them. `pieces`: events in event-time order, as `history` gives them.
-
-    A frame holds what one stretch of log time brought: larger than most of live, which changes nothing.
-    """
-    fold = PartitionFold(0, rules.fold)
-    merger = Merger(rules.merge)
-    judge = DriftJudge(rules.drift)
+def judged(pieces: Iterable[pl.DataFrame], rules: Rules, *, stretch_ms: int = STRETCH_MS) -> Iterator[Anomaly]:
+    """Anomalies as a worker would find them. `pieces`: events in event-time order, as `history` gives them."""
+    windows = rules.windows.model_copy(update={"stretch": stretch_ms})
+    judging = Backtest(rules.model_copy(update={"windows": windows}), disorder_ms=LOG_DELAY_MS)
     seen = 0
-    for frame in _frames(pieces, rules.fold.windows.stretch):
-        log_ms = int(frame["ts_ms"][-1]) + LOG_DELAY_MS
-        out = fold.add(frame.drop("looping"), np.arange(seen, seen + frame.height), log_ms)
-        yield from out.anomalies
-        for part in out.parts:
-            if part["tool"] is None:
-                merger.add(part, log_ms)
-        for agent, window in merger.ready(log_ms):
-            yield from judge.judge(agent, window)
+    for frame in _frames(pieces):
+        log_ms = int(frame["ts_ms"][0]) + LOG_DELAY_MS
+        offsets = np.arange(seen, seen + frame.height)
+        yield from judging.add(Piece(frame.drop("looping"), np.zeros(frame.height, np.int64), offsets, log_ms))
         seen += frame.height
-        progress(seen)
+    yield from judging.finish()
 
 
-def _frames(pieces: Iterable[pl.DataFrame], stretch_ms: int) -> Iterator[pl.DataFrame]:
-    """The events cut where a stretch of log time ends."""
+def _frames(pieces: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The events cut where a frame's time is over."""
     for piece in pieces:
-        stretch = (piece["ts_ms"].to_numpy() + LOG_DELAY_MS) // stretch_ms
-        ends = np.flatnonzero(np.diff(stretch)) + 1
+        frame = (piece["ts_ms"].to_numpy() + LOG_DELAY_MS) // FRAME_MS
+        ends = np.flatnonzero(np.diff(frame)) + 1
         for begin, end in zip([0, *ends.tolist()], [*ends.tolist(), piece.height], strict=True):
             if end > begin:
                 yield piece[begin:end]

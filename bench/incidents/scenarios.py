@@ -71,6 +71,8 @@ def _agent(name: str, *changes: Change, first_h: float = 0.0, last_h: float = fl
     return Agent(profile, changes, first_h, last_h)
 
 
+# Calls that time out show in all of these.
+_OUTAGE_RULES = ("drift.error*", "drift.*latency*", "drift.retr*", "drift.stop*", "drift.success*", "fleet.*")
 _ONSET_H = _at(8, 10.5)
 """A Tuesday morning, after eight days."""
 
@@ -100,7 +102,7 @@ def _article() -> Scenario:
         (_agent("research", change, tools=tools, model_ms=143.0, mean_calls=4.2, calls_tail=0.35, runs_per_min=8.0),),
         days=9,
         onset_h=_ONSET_H,
-        seen_by=("drift.tool_calls*", "drift.latency*", "drift.retr*", "drift.spend*", "drift.error*", "fleet.*"),
+        seen_by=("drift.tool_calls*", "drift.*latency*", "drift.retr*", "drift.spend*", "drift.error*", "fleet.*"),
         within_min=12,
     )
 
@@ -130,7 +132,7 @@ def _real() -> list[Scenario]:
             days=9,
             onset_h=_ONSET_H,
             over_h=_ONSET_H + 2,
-            seen_by=("drift.error*", "drift.latency*", "drift.retr*", "drift.stop*", "drift.success*", "fleet.*"),
+            seen_by=_OUTAGE_RULES,
             within_min=15,
         ),
         Scenario(
@@ -151,7 +153,7 @@ def _real() -> list[Scenario]:
             days=10,
             onset_h=_at(9, 1.5),
             over_h=_at(9, 4.5),
-            seen_by=("drift.error*", "drift.latency*", "drift.retr*", "drift.stop*", "drift.success*", "fleet.*"),
+            seen_by=_OUTAGE_RULES,
             within_min=60,
         ),
         Scenario(
@@ -160,7 +162,7 @@ def _real() -> list[Scenario]:
             (_agent("swapped", swap),),
             days=10,
             onset_h=_ONSET_H,
-            seen_by=("drift.tokens*", "drift.latency*", "drift.spend*"),
+            seen_by=("drift.tokens*", "drift.*latency*", "drift.spend*"),
             within_min=60,
         ),
         Scenario(
@@ -169,7 +171,7 @@ def _real() -> list[Scenario]:
             (_agent("seldom", swap, runs_per_min=0.33),),
             days=10,
             onset_h=_ONSET_H,
-            seen_by=("drift.tokens*", "drift.latency*", "drift.spend*"),
+            seen_by=("drift.tokens*", "drift.*latency*", "drift.spend*"),
             within_min=6 * 60,
         ),
         Scenario(
@@ -196,7 +198,7 @@ def _real() -> list[Scenario]:
             (_agent("canary", Change(_ONSET_H, share=0.15, calls=2.0, version="1.1.0-rc1"), runs_per_min=5.0),),
             days=10,
             onset_h=_ONSET_H,
-            seen_by=("drift.tool_calls*", "drift.spend*", "drift.latency*"),
+            seen_by=("drift.tool_calls*", "drift.spend*", "drift.*latency*"),
             within_min=6 * 60,
         ),
         Scenario(

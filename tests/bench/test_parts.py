@@ -24,13 +24,15 @@ def test_every_part_measures_right_work_and_leaves_nothing(tmp_path: Path) -> No
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     told: list[str] = []
     shown: list[Result] = []
-    options = Options(events=20_000, repeats=1, peer_s=2, rate=500, delay_s=3, folder=tmp_path)
+    options = Options(
+        events=20_000, repeats=1, peer_s=2, rate=500, delay_s=3, scenarios=("new agents",), folder=tmp_path
+    )
     results = run(options=options, tell=lambda what, _: told.append(what), show=shown.append)
 
     assert shown == results
     assert list(PARTS) == [result.part for result in results]
     assert [()] * len(PARTS) == [result.problems for result in results]
-    process, sink, delay = (result.figures for result in results)
+    process, sink, delay, detection = (result.figures for result in results)
     assert 0 == process["loops_missed"] == process["loops_false"]
     assert 0 < process["loops_found"]
     assert 0 < process["events_per_s"]
@@ -40,6 +42,7 @@ def test_every_part_measures_right_work_and_leaves_nothing(tmp_path: Path) -> No
     assert 0 == delay["rows_missed"] == delay["anomalies_missed"]
     assert 0 < delay["row_p50_ms"] <= delay["row_p99_ms"]
     assert 0 < delay["anomaly_p50_ms"] <= delay["anomaly_p99_ms"]
+    assert 2 < detection["quiet_agent_days"] < 4
     assert all("cpu" in result.machine for result in results)
     assert any(text.startswith("making") for text in told)
 
