@@ -18,6 +18,9 @@ _REFRESH = 8
 _NEW = 0.1
 """What the new has to say in it."""
 _UNKNOWN_NOISE = 0.5
+_FAR_BACK = 48
+_SAME_TIME_MS = 6 * HOUR_MS
+_DAY_MS = 24 * HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,12 @@ class Baseline:
             self._seasonal = (hour, found)
         return self._seasonal[1]
 
+    def highest(self, since_ms: int, until_ms: int, at_least: float) -> float:
+        """The highest of the seasonal levels of these hours, or `at_least`."""
+        hours = range(since_ms // HOUR_MS, until_ms // HOUR_MS)
+        found = (self.seasonal(hour * HOUR_MS) for hour in hours[-_FAR_BACK:])
+        return max([at_least, *(level for level in found if level is not None)])
+
     def sway(self) -> float:
         """Standard deviation of an hour's level about what is usual for it."""
         if self._sway is None:
@@ -170,6 +179,9 @@ class Baseline:
         trailing, seasonal = self.trailing(), self.seasonal(at_ms)
         level = trailing if seasonal is None else seasonal
         if level is None:
+            return None
+        if seasonal is None and _SAME_TIME_MS < at_ms - self._starts[0] < _DAY_MS:
+            # Half a day tells what another half of the day is like.
             return None
         sway = self.rules.least_sway if seasonal is None else self.sway()
         return Reference(level, trailing, self.noise(), sway, len(self._ordered), seasonal is not None)

@@ -38,11 +38,11 @@ class Crowd:
             )
         )
 
-    def is_one_run(self, since_ms: int) -> bool:
+    def is_one_run(self, since_ms: int, *, steps: bool) -> bool:
         """Whether one huge run made so many of the calls since then that it speaks for all.
 
-        One that is under way shows in calls that no run has ended with yet; where runs take as long as we look
-        back, that tells nothing.
+        `steps`: also one that is under way. It shows in calls that no run has ended with yet; where runs take as long
+        as we look back, that tells nothing.
         """
         windows = [one for one in self._windows if one[0] > since_ms]
         if not windows:
@@ -51,7 +51,7 @@ class Crowd:
         if max(one[3] for one in windows) > max(_LARGEST * ended, _FEW):
             return True
         is_short = 4 * max(one[4] for one in windows) < windows[-1][0] - since_ms
-        return is_short and made > _OPEN * ended + _FEW
+        return steps and is_short and made > _OPEN * ended + _FEW
 
 
 def _largest(totals: Totals, name: str) -> float:

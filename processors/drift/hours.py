@@ -14,7 +14,7 @@ DAY_H = 24
 WEEK_H = 168
 # 1970-01-01 was a Thursday: hours from then to the first Monday.
 _MONDAY_H = 4 * DAY_H
-LEAST_SWAY = 0.03
+LEAST_SWAY = 0.05
 
 
 class Hours:
@@ -75,6 +75,7 @@ class Hours:
         """
         held = self._numbers >= 0
         known = np.where(held, self._levels, np.nan).reshape(self._days, DAY_H)
+        # What is usual is the median of a few days, and not known better than that.
         columns = np.count_nonzero(held.reshape(self._days, DAY_H), axis=0) >= 3
         known = known[:, columns]
         if not known.size:

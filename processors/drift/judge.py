@@ -212,7 +212,7 @@ class DriftJudge:
         if held.is_open((*metric.implied_by, metric.name) if is_part else metric.implied_by):
             track.covered()
             return []
-        if metric.is_of_steps and tool is None and held.crowd.is_one_run(turn.onset_ms):
+        if metric.sums and tool is None and held.crowd.is_one_run(turn.onset_ms, steps=metric.is_of_steps):
             return []
         rule = f"drift.{metric.name}"
         about = () if not is_part else ("tool", tool) if tool is not None else ("version", version)

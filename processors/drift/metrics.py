@@ -10,8 +10,8 @@ from typing import Literal
 from .. import sketch
 from ..merge import Totals
 
-Weight = Literal["runs", "share", "calls"]
-"""Which of the rules says how much a measurement needs: `least_runs`, `least_share`, `least_calls`."""
+Weight = Literal["runs", "share", "calls", "quantile"]
+"""Which of the rules says how much a measurement needs: `least_runs`, `least_share` and so on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ TOOL_METRICS: tuple[Metric, ...] = (
         "call_latency_p95",
         "Call latency (p95)",
         20.0,
-        "share",
+        "quantile",
         sketched="call_ms",
         unit=" ms",
         has_steps=False,

@@ -45,6 +45,7 @@ class DriftRules(Section):
     fall: bool = Field(True, description="Report as info when metrics fall to a half and stay there.")
     least_runs: int = Field(5, ge=1, le=100_000, description="Runs that a mean is measured over, at least.")
     least_share: int = Field(20, ge=1, le=100_000, description="Runs, or calls, that a share is measured over.")
+    least_quantile: int = Field(50, ge=1, le=100_000, description="Calls that a tool's p95 is measured over.")
     least_calls: int = Field(10, ge=1, le=100_000, description="Requests, or calls, that other metrics need.")
     longest: Duration = Field(
         3_600_000, ge=60_000, description="Windows are added up until there is enough in them, but no longer than so."

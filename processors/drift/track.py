@@ -20,6 +20,8 @@ from .scores import MEDIAN_VARIANCE, Levels, Shares, level_score, middle, trimme
 
 FALLEN = 0.75
 """Half of the usual, roughly: what halves lies below the half as often as above it."""
+FEW = 1.5
+"""By how much a score must be higher for a single measurement, as a part of it; for two by half of that, and so on."""
 SLACK = 0.3
 """How far below a multiple a single noisy measurement may lie and still count, as a logarithm."""
 MOST_PENDING = 60
@@ -44,7 +46,12 @@ class Track:
         self.metric = metric
         self.rules = rules
         self._least = float(
-            {"runs": rules.least_runs, "share": rules.least_share, "calls": rules.least_calls}[metric.needs]
+            {
+                "runs": rules.least_runs,
+                "share": rules.least_share,
+                "calls": rules.least_calls,
+                "quantile": rules.least_quantile,
+            }[metric.needs]
         )
         self._levels = Shares(metric.floor, self._least) if metric.is_share else Levels()
         self.baseline = Baseline(rules, self._levels)
@@ -220,7 +227,8 @@ class Track:
         # What is usual of a share is known by few: it is beyond both.
         usual = reference.above if self.metric.is_share else reference.level
         found = self._sustained(1, reference, usual + far, rules.sustain, rules.least_measured)
-        if found is not None:
+        # A stretch of several hours is beyond what is usual in each of them.
+        if found is not None and found.level - self.baseline.highest(found.onset_ms, end_ms, usual) >= far:
             is_critical = found.level - reference.level >= log(rules.critical_factor)
             return [self._opening("factor", found.onset_ms, end_ms, found.level, reference, is_critical)]
         if rules.fall and not self.metric.is_share:
@@ -237,7 +245,8 @@ class Track:
         behind = 0 if reference.seasonal else reference.count
         apart = sign * (found.level - reference.level)
         score = level_score(apart, reference.noise, reference.sway, found.count, behind)
-        return found if score >= self.rules.score else None
+        # Few measurements have heavier tails than many.
+        return found if score >= self.rules.score * (1 + FEW / found.count) else None
 
     def _stepped(self, reference: Reference, above: float, end_ms: int) -> list[Turn]:
         """A smaller change, by what was summed up of it."""
