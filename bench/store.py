@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..clickhouse import connect
 from ..config import Settings
-from ..sinks.clickhouse import connect
 from ..sinks.ddl import quoted
 from ..sinks.migrate import migrate
 

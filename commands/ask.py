@@ -50,7 +50,7 @@ def sql(
 
     Example: [bold]runwatch sql "SELECT agent, count() FROM runs GROUP BY agent"[/bold]
     """
-    from ..sinks.clickhouse import StoreAway, StoreDenied, StoreError
+    from ..clickhouse import StoreAway, StoreDenied, StoreError
 
     if not query.strip(" \n\t;"):
         raise Fail("The query is empty.", MISUSED)

@@ -20,7 +20,7 @@ def open_reader(settings: Settings, wait_s: float = WAIT_S) -> Reader:
 
     `runwatch up` comes back when the sink has been started, which is a moment before it has made its tables.
     """
-    from ..sinks.clickhouse import StoreMissing
+    from ..clickhouse import StoreMissing
     from ..sinks.query import Reader
 
     reader = Reader(settings)

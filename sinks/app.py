@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka.admin import AdminClient
 
+from ..clickhouse import StoreAway, connect, told
 from ..config import Settings
 from ..schemas import topics
 from ..schemas.registry import open_registry
 from .batch import Bad, Limits
-from .clickhouse import StoreAway, connect, told
 from .consume import Loop, consumer_config
 from .deadletter import DeadLetters
 from .insert import ClickHouseLanding, Landing

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..clickhouse import connect, told
 from ..config import Settings
-from .clickhouse import connect, told
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

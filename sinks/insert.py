@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from ..clickhouse import StoreError, StoreRefused, told
 from ..config import Settings
 from ..schemas.container import pack
 from ..schemas.wire import WireError, decode_body, split
 from .batch import Bad, Block
-from .clickhouse import StoreError, StoreRefused, told
 from .ddl import quoted
 from .routes import LEAD, Route
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from ..clickhouse import told
 from ..config import Settings
-from .clickhouse import told
 from .ddl import Layout, literal, quoted, statements
 
 if TYPE_CHECKING:

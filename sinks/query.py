@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ..clickhouse import connect, told
 from ..config import Settings
-from .clickhouse import connect, told
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

@@ -11,8 +11,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from ..clickhouse import StoreError, connect, told
 from ..config import Settings
-from .clickhouse import StoreError, connect, told
 from .ddl import quoted
 from .trouble import Trouble
 

@@ -14,10 +14,10 @@ from typing import Protocol, TypeVar
 
 from confluent_kafka import KafkaException
 
+from ..clickhouse import StoreError
 from ..schemas.registry import Registry, RegistryError
 from . import deadletter
 from .batch import Bad, Batch, Block, Cutter, Message, Place
-from .clickhouse import StoreError
 from .deadletter import Undelivered
 from .insert import Landing, Outcome, insert_block
 from .lead import lead_bodies, lead_bytes

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runwatch.sinks.clickhouse import StoreAway, StoreDenied, StoreError, StoreMissing, StoreRefused
+from runwatch.clickhouse import StoreAway, StoreDenied, StoreError, StoreMissing, StoreRefused
 from runwatch.sinks.query import Table
 
 Cli = Callable[..., Any]

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from runwatch.clickhouse import StoreAway, StoreDenied, StoreError, StoreMissing
 from runwatch.commands.exits import Fail
 from runwatch.producers.importer import ImportingError
 from runwatch.schemas.registry import RegistryError
 from runwatch.schemas.topics import TopicsError
-from runwatch.sinks.clickhouse import StoreAway, StoreDenied, StoreError, StoreMissing
 from runwatch.stack.errors import StackError
 
 Cli = Callable[..., Any]

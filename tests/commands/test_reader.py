@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from runwatch.clickhouse import StoreAway, StoreMissing
 from runwatch.commands.reader import open_reader
 from runwatch.config import Settings
-from runwatch.sinks.clickhouse import StoreAway, StoreMissing
 
 
 class Tables:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runwatch.sinks.clickhouse import connect
+from runwatch.clickhouse import connect
 from runwatch.sinks.migrate import migrate
 
 pytestmark = pytest.mark.stack

@@ -10,12 +10,12 @@ from typing import Any
 import fastavro
 import pytest
 
+from runwatch.clickhouse import StoreAway, StoreRefused, connect
 from runwatch.config import Settings
 from runwatch.schemas.avro import AvroSchema, load
 from runwatch.schemas.container import SENTINEL, pack
 from runwatch.schemas.wire import encode
 from runwatch.sinks.batch import Bad
-from runwatch.sinks.clickhouse import StoreAway, StoreRefused, connect
 from runwatch.sinks.insert import ClickHouseLanding
 from runwatch.sinks.lead import lead_bodies, lead_bytes
 from runwatch.sinks.migrate import migrate

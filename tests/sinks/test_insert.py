@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runwatch.clickhouse import StoreAway, StoreError
 from runwatch.schemas.container import END_BYTES
 from runwatch.schemas.registry import LocalRegistry
 from runwatch.sinks import insert
 from runwatch.sinks.batch import Block, Cutter
-from runwatch.sinks.clickhouse import StoreAway, StoreError
 from runwatch.sinks.insert import insert_block
 from runwatch.sinks.lead import lead_bytes
 from runwatch.sinks.routes import Route

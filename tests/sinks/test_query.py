@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from runwatch.clickhouse import StoreRefused
 from runwatch.schemas.anomalies import REPORT_FIELDS
 from runwatch.schemas.avro import AvroSchema, load
-from runwatch.sinks.clickhouse import StoreRefused
 from runwatch.sinks.query import Reader, _versions
 
 Make = Callable[..., Any]

@@ -18,13 +18,13 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
+from runwatch.clickhouse import connect
 from runwatch.config import Settings
 from runwatch.schemas import topics
 from runwatch.schemas.avro import AvroSchema, load
 from runwatch.schemas.wire import encode, header
 from runwatch.sinks.app import run_sink
 from runwatch.sinks.batch import Limits
-from runwatch.sinks.clickhouse import connect
 from runwatch.sinks.stats import Stats
 
 pytestmark = pytest.mark.stack

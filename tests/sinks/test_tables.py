@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from runwatch.clickhouse import StoreMissing, StoreRefused, connect
 from runwatch.schemas.avro import AvroSchema, load, make_schema
 from runwatch.sinks import migrate as migrate_module
-from runwatch.sinks.clickhouse import StoreMissing, StoreRefused, connect
 from runwatch.sinks.ddl import Layout, statements
 from runwatch.sinks.insert import ClickHouseLanding
 from runwatch.sinks.migrate import all_migrations, applied, migrate

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from ..config import Settings
-from ..schemas.errors import RunwatchError
+from .config import Settings
+from .schemas.errors import RunwatchError
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

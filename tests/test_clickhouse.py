@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
-from runwatch.config import Settings
-from runwatch.sinks.clickhouse import (
+from runwatch.clickhouse import (
     StoreAway,
     StoreDenied,
     StoreError,
@@ -15,6 +14,7 @@ from runwatch.sinks.clickhouse import (
     connect,
     understood,
 )
+from runwatch.config import Settings
 
 
 def answer(code: int, words: str) -> DatabaseError:
