@@ -190,16 +190,15 @@ class _Fleet:
     def __init__(self, rules: FleetRules) -> None:
         self._rules = rules
         self._judge = FleetJudge(rules)
-        self._log_ms = 0
 
     def judge(self, start_ms: int, parts: Iterable[Part]) -> Iterator[Anomaly]:
-        self._log_ms = log_ms = start_ms + self._rules.window + self._rules.grace
+        end_ms = start_ms + self._rules.window
         for part in parts:
-            self._judge.add({**part, "watermark_ms": log_ms}, log_ms)
-        yield from self._judge.judge(log_ms)
+            self._judge.add(part, end_ms)
+        yield from self._judge.judge_until(end_ms)
 
     def finish(self) -> Iterator[Anomaly]:
-        yield from self._judge.judge(self._log_ms + self._rules.quiet + 1)
+        return iter(())
 
 
 def _start_of(part: Part) -> int:

@@ -70,6 +70,9 @@ class FleetMerger:
         # Partition → its watermark (event time), and when it was last heard of (log time).
         self._marks: dict[int, tuple[int, int]] = {}
         self._judged_ms = -1
+        # When it was last heard of anybody, and since when again and again (log time).
+        self._heard_ms = -(2**62)
+        self._since_ms = 0
         self.late = 0
         """Parts that came after their window was handed out."""
         self.wild = 0
@@ -77,6 +80,9 @@ class FleetMerger:
 
     def add(self, part: Mapping[str, Any], log_ms: int) -> None:
         """Takes a record of `fleet_part.avsc`, with times in milliseconds, that was appended at that log time."""
+        if log_ms - self._heard_ms > self.rules.quiet:
+            self._since_ms = log_ms
+        self._heard_ms = max(self._heard_ms, log_ms)
         partition = part["source_partition"]
         mark, heard = self._marks.get(partition, (0, 0))
         self._marks[partition] = (max(mark, part["watermark_ms"]), max(heard, log_ms))
@@ -94,6 +100,9 @@ class FleetMerger:
         speaking = [mark for mark, heard in self._marks.values() if mark and heard >= log_ms - self.rules.quiet]
         # A window that lies ahead of the log waits: judged, it would make all before it late.
         through = min([*speaking, log_ms + self.rules.skew]) - self.rules.grace
+        if log_ms < self._since_ms + self.rules.settle:
+            # Of a backlog, partitions tell one after the other.
+            through = -1
         starts = sorted(self._parts)
         while len(starts) > self.rules.most_windows and starts[-1] > log_ms + self.rules.skew:
             # Clocks that jump tell of any number of such windows.

@@ -10,7 +10,7 @@ from runwatch.processors.fleet.rules import FleetRules
 
 from .fleet import AFTERWARDS, MINUTE, W0, merged, part, window
 
-RULES = FleetRules()
+RULES = FleetRules(settle=0)
 
 
 def tool(number: int = 0, partition: int = 0, **given: object) -> dict[str, object]:
@@ -81,7 +81,7 @@ def test_what_comes_after_its_window_was_judged_is_late() -> None:
 
 
 def test_a_window_ahead_of_the_log_waits_and_too_many_are_thrown_away() -> None:
-    merger = FleetMerger(FleetRules(most_windows=3))
+    merger = FleetMerger(FleetRules(most_windows=3, settle=0))
     now = W0 + 3 * MINUTE
     for number in (0, 5000, 7000, 6000, 1):
         merger.add(tool(number), now)
@@ -91,7 +91,7 @@ def test_a_window_ahead_of_the_log_waits_and_too_many_are_thrown_away() -> None:
 
 
 def test_of_too_many_the_oldest_is_judged_as_it_is() -> None:
-    merger = FleetMerger(FleetRules(most_windows=2))
+    merger = FleetMerger(FleetRules(most_windows=2, settle=0))
     merger.add(part(-10, partition=1), W0 + 9 * MINUTE)
     for number in range(4):
         merger.add(tool(number), W0 + 9 * MINUTE)
@@ -104,3 +104,21 @@ def test_up_to_a_time() -> None:
         merger.add(tool(number), 0)
     assert [0, 1] == starts(merger.until(W0 + 2 * MINUTE))
     assert window(2).start_ms == merger.until(AFTERWARDS)[0].start_ms
+
+
+def test_a_fleet_that_is_new_or_was_silent_is_listened_to_before_it_is_judged() -> None:
+    merger = FleetMerger(FleetRules(settle=4000))
+    now = W0 + 3 * MINUTE
+    merger.add(tool(0), now)
+    assert [] == merger.ready(now + 3999)
+    # Of a backlog, partitions tell one after the other.
+    merger.add(tool(0, partition=1), now + 3999)
+    (found,) = merger.ready(now + 4000)
+    assert 20 == found.retries["t"].calls
+    for partition in (0, 1):
+        merger.add(tool(1, partition=partition), now + 5000)
+    assert [1] == starts(merger.ready(now + 5000))
+    later = now + 5000 + RULES.quiet + 1
+    merger.add(tool(2), later)
+    assert ([], [2]) == (starts(merger.ready(later)), starts(merger.ready(later + 4000)))
+    assert 0 == merger.late

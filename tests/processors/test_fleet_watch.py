@@ -18,7 +18,7 @@ from .fleet import MINUTE, STRETCH, W0, call, failure, part
 from .support import T0, frame, message
 
 SCHEMA = avro.load("fleet_part")
-RULES = FleetRules()
+RULES = FleetRules(settle=0)
 QUIET = W0 + 2 * MINUTE + RULES.quiet
 
 
