@@ -17,6 +17,7 @@ from .rules import load_rules
 from .table import visible
 
 if TYPE_CHECKING:
+    from ..schemas.health import Health
     from ..stack.lifecycle import ServiceStatus
     from ..stack.services import Options
 
@@ -93,26 +94,51 @@ def down() -> None:
 
 
 def status(form: FormatOption = Format.table) -> None:
-    """Tell how the local stack is: what runs, what answers, what memory it takes.
+    """Tell how the local stack is: what runs, what answers, what memory it takes; and what the processors have met.
 
-    Exits with 1 if something is wrong, and with 3 if nothing is up.
+    Where no local stack is up and RUNWATCH_KAFKA names a broker, tells of the processors there. Exits with 1 if
+    something is wrong, and with 3 if nothing is up.
 
     Example: [bold]runwatch status --format json[/bold]
     """
     from ..stack import lifecycle
     from ..stack.lifecycle import ServiceStatus
+    from .health import amiss, counted, read_health
 
-    found = lifecycle.status(config.Settings().home)
+    settings = config.load()
+    found = lifecycle.status(settings.home)
+    workers = read_health(settings) if found.ready or "kafka" in settings.model_fields_set else []
+    services = [*found.services, *([] if found.up else map(_service_of, workers))]
+    counts = counted(workers)
     if form is Format.table:
-        print_rows([_told(one) for one in found.services], _STATUS, form, _nothing(found.home, found.up))
+        print_rows([_told(one) for one in services], _STATUS, form, _nothing(found.home, found.up))
         if found.services:
             console.print(f"{found.rss_mb:.0f} MB in all.", highlight=False)
+        if workers:
+            console.print(
+                f"{counts['events']:,} events read, {counts['open_runs']:,} runs open, "
+                f"{counts['anomalies']:,} times that a run was told of.",
+                highlight=False,
+            )
+        for line in amiss(counts):
+            console.print(line, style="yellow", highlight=False)
     else:
-        print_rows([asdict(one) for one in found.services], [one.name for one in fields(ServiceStatus)], form, "")
-    if not found.up:
+        rows = [asdict(one) | {"counts": counts if one.name == "processors" else None} for one in services]
+        print_rows(rows, [*(one.name for one in fields(ServiceStatus)), "counts"], form, "")
+    if not services and not found.up:
         raise typer.Exit(AWAY)
+    if not found.up:
+        return
     if not found.ready or any(one.state != "running" or one.ready is False for one in found.services):
         raise typer.Exit(FOUND)
+
+
+def _service_of(worker: Health) -> ServiceStatus:
+    """A worker of another deployment, as far as it tells."""
+    from ..stack.lifecycle import ServiceStatus
+
+    uptime_s = (time.time() * 1000 - worker.started_ms) / 1000
+    return ServiceStatus(worker.part, "running", None, uptime_s, 0, None, worker.worker, None, None, "")
 
 
 def _told(one: ServiceStatus) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Collection, Iterable
+from dataclasses import asdict
 from itertools import islice
 from math import ceil
 from pathlib import Path
@@ -17,12 +18,15 @@ import faust
 
 from ..config import Settings
 from ..schemas.anomalies import Anomaly
+from ..schemas.health import Health, this_worker
 from ..schemas.registry import open_registry
-from ..schemas.topics import ANOMALIES, EVENTS, FLEET, WINDOWS, ensure_topics
+from ..schemas.topics import ANOMALIES, EVENTS, FLEET, HEALTH, WINDOWS, ensure_topics
+from .drift.memory import Memory
 from .emit import Emitter, Encoder
 from .fleet.parts import KEY
 from .fleet.watch import FleetWatch
 from .frames import Frame
+from .recollection import Recollection
 from .replay import Horizon
 from .rules import Rules
 from .transport import FrameApp, FrameSchema
@@ -31,6 +35,8 @@ from .watch import EventWatch, WindowWatch, stamped
 log = logging.getLogger("runwatch.processors")
 
 REPORT_EVERY_S = 30.0
+HEALTH_EVERY_S = 5.0
+RECALL_EVERY_S = 300.0
 TICK_S = 0.5
 SLICE = 32
 """Window parts that are sent without looking up: some 5 ms."""
@@ -85,12 +91,17 @@ class _Wiring:
         fleet = settings.topic(FLEET.name)
         registry = open_registry(settings.registry)
         self.event_watch = EventWatch(registry, rules)
-        self.window_watch = WindowWatch(registry, rules)
+        memory = Memory()
+        self.window_watch = WindowWatch(registry, rules, memory)
+        self.recollection = Recollection(settings, rules.drift, memory)
         self.fleet_watch = FleetWatch(registry, rules.fleet)
         self.encode_anomaly = Encoder("anomaly", settings.topic(ANOMALIES.name), registry)
         self.encode_part = Encoder("window_part", windows, registry)
         self.encode_fleet_part = Encoder("fleet_part", fleet, registry)
+        self.encode_health = Encoder("health", settings.topic(HEALTH.name), registry)
         self.emitter: Emitter | None = None
+        self._recalling: asyncio.Future[None] | None = None
+        self._started_ms = _now_ms()
         # Frames whose output is under way, oldest first: acked in order, once it has arrived.
         self._unacked: dict[str, deque[tuple[Any, asyncio.Future[Any]]]] = {
             topic: deque() for topic in (events, windows, fleet)
@@ -107,6 +118,8 @@ class _Wiring:
         app.task(on_leader=False)(self.on_start)
         self._send_every_s = rules.windows.send_every / 1000
         app.timer(interval=TICK_S)(self.on_tick)
+        app.timer(interval=RECALL_EVERY_S)(self.on_recall)
+        app.timer(interval=HEALTH_EVERY_S)(self.on_health)
         app.timer(interval=REPORT_EVERY_S)(self.on_report)
 
     # -- frames ------------------------------------------------------------------------------------
@@ -117,6 +130,7 @@ class _Wiring:
 
     async def on_windows(self, stream: Any) -> None:
         async for event in stream.noack().events():
+            await self.recollection.settled()
             await self._guarded(event, self._windows)
 
     async def on_fleet(self, stream: Any) -> None:
@@ -202,6 +216,14 @@ class _Wiring:
         self.fleet_watch.keep_only(tp.partition for tp in ours if tp.topic == self.settings.topic(FLEET.name))
         for waiting in self._unacked.values():
             waiting.clear()
+        # On its own: an assignment waits for nothing.
+        self._recalling = asyncio.ensure_future(self.on_recall())
+
+    async def on_recall(self) -> None:
+        """Reads what was stored of the time before; episodes whose agents are gone are ended by one worker for all."""
+        ended = await self.recollection.refresh()
+        if self.window_watch.holds(0):
+            await self._say(ended)
 
     async def on_tick(self) -> None:
         """Sends the changed parts of some partitions, each in its turn, and judges what fell silent."""
@@ -224,18 +246,26 @@ class _Wiring:
         await asyncio.gather(*sent)
 
     async def on_report(self) -> None:
+        log.warning("%s", ", ".join(f"{name} {count:,}" for name, count in self._counts().items() if count) or "idle")
+
+    async def on_health(self) -> None:
+        """Says how it is, for `runwatch status`."""
+        health = Health(this_worker(), "processors", _now_ms(), self._started_ms, self._counts())
+        await self._out.send(self.encode_health.topic, [self.encode_health(health.to_record(), health.worker)])
+
+    def _counts(self) -> dict[str, int]:
         counts = self.event_watch.counts
-        log.warning(
-            "%d events in %d frames (%d replayed, %d repeats, %d unreadable), %d open runs, %d window parts, %d loops",
-            counts.events,
-            counts.frames,
-            counts.replayed,
-            counts.repeats,
-            counts.bad,
-            self.event_watch.open_runs,
-            self._parts_sent,
-            counts.anomalies,
-        )
+        return {
+            **asdict(counts.fold),
+            "frames": counts.frames,
+            "replayed": counts.replayed,
+            "unreadable": counts.unreadable,
+            "overflowing": self.event_watch.overflowing,
+            "late": self.window_watch.late,
+            "tracks": self.window_watch.tracks,
+            "open_runs": self.event_watch.open_runs,
+            "window_parts": self._parts_sent,
+        }
 
 
 def _now_ms() -> int:

@@ -6,7 +6,7 @@ No Faust and no Kafka here: frames come in, and messages go out by a function th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,10 @@ import polars as pl
 
 from ..schemas.anomalies import Anomaly
 from ..schemas.registry import Registry
+from .counts import FoldCounts
 from .decode import FrameDecoder
 from .drift import DriftJudge
+from .drift.memory import Memory
 from .frames import Frame
 from .merge import TOOL_COLUMNS, Merger
 from .partition import EVENT_COLUMNS, Folded, PartitionFold
@@ -24,15 +26,13 @@ from .rules import Rules
 
 @dataclass(slots=True)
 class Counts:
-    """What a worker has met since it began."""
+    """What a worker has met since it began; what was replayed is counted apart."""
 
     frames: int = 0
-    events: int = 0
     replayed: int = 0
-    repeats: int = 0
-    bad: int = 0
+    unreadable: int = 0
     """Messages that could not be read; the sink keeps them in the dead letters."""
-    anomalies: int = 0
+    fold: FoldCounts = field(default_factory=FoldCounts)
 
 
 class EventWatch:
@@ -52,17 +52,15 @@ class EventWatch:
         (self._caught_up.discard if frame.behind else self._caught_up.add)(frame.partition)
         decoded = self._decoder.decode(frame)
         at = decoded.columns["_at"].to_numpy()
-        before = fold.counts.repeats
+        before = replace(fold.counts)
         offsets = np.asarray(frame.offsets, np.int64)[at]
         out = fold.add(decoded.columns.drop("_at"), offsets, frame.log_ms)
         if frame.replay:
             self.counts.replayed += len(frame)
             return Folded()
         self.counts.frames += 1
-        self.counts.events += len(frame)
-        self.counts.repeats += fold.counts.repeats - before
-        self.counts.bad += len(decoded.bad)
-        self.counts.anomalies += len(out.anomalies)
+        self.counts.unreadable += len(decoded.bad)
+        self.counts.fold += fold.counts - before
         return out
 
     def parts(self, partition: int, now_ms: int) -> Iterator[dict[str, Any]]:
@@ -95,6 +93,11 @@ class EventWatch:
     def open_runs(self) -> int:
         return sum(len(fold.runs) for _, fold in self._folds.values())
 
+    @property
+    def overflowing(self) -> int:
+        """Events of tools that were one too many for their windows."""
+        return sum(fold.tally.overflowing for _, fold in self._folds.values())
+
     def _fold(self, frame: Frame) -> PartitionFold:
         held = self._folds.get(frame.partition)
         if held is None or held[0] != frame.epoch:
@@ -106,8 +109,10 @@ class EventWatch:
 class WindowWatch:
     """The window topic's side: parts of all partitions of an agent come together here, and are judged."""
 
-    def __init__(self, registry: Registry, rules: Rules) -> None:
+    def __init__(self, registry: Registry, rules: Rules, memory: Memory | None = None) -> None:
+        """`memory`: what is known of the time before; it may be filled at any time."""
         self._decoder = FrameDecoder("window_part", registry)
+        self._memory = memory
         self._merge = rules.merge
         self._drift = rules.drift
         self._held: dict[int, tuple[int, Merger, DriftJudge]] = {}
@@ -119,7 +124,7 @@ class WindowWatch:
         """Merges a frame's parts and judges the windows that are whole. A replayed frame says nothing."""
         held = self._held.get(frame.partition)
         if held is None or held[0] != frame.epoch:
-            held = (frame.epoch, Merger(self._merge), DriftJudge(self._drift))
+            held = (frame.epoch, Merger(self._merge), DriftJudge(self._drift, self._memory))
             self._held[frame.partition] = held
         (self._caught_up.discard if frame.behind else self._caught_up.add)(frame.partition)
         decoded = self._decoder.decode(frame)
@@ -154,6 +159,20 @@ class WindowWatch:
         """Lets go of the partitions that were taken away."""
         kept = set(partitions)
         self._held = {partition: held for partition, held in self._held.items() if partition in kept}
+
+    @property
+    def late(self) -> int:
+        """Parts that came after their window was judged."""
+        return sum(merger.late for _, merger, _ in self._held.values())
+
+    @property
+    def tracks(self) -> int:
+        """Metrics of agents, versions and tools that are followed."""
+        return sum(len(judge) for _, _, judge in self._held.values())
+
+    def holds(self, partition: int) -> bool:
+        """Whether a partition is ours, and something of it was read."""
+        return partition in self._held
 
     @staticmethod
     def _judge(merger: Merger, judge: DriftJudge, log_ms: int) -> list[Anomaly]:

@@ -22,6 +22,7 @@ TOPIC_SCHEMAS = {
     "fleet": "fleet_part",
     "anomalies": "anomaly",
     "control": "control",
+    "health": "health",
 }
 """Which schema a topic's values are written with; topics by the last word of their name."""
 

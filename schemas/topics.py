@@ -37,10 +37,16 @@ WINDOWS = Topic("windows", True, _kept(3))
 FLEET = Topic("fleet", False, _kept(3))
 ANOMALIES = Topic("anomalies", False, _kept(30))
 CONTROL = Topic("control", False, {"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"})
+HEALTH = Topic(
+    "health",
+    False,
+    # A worker's last word, and for a day after it fell silent.
+    {"cleanup.policy": "compact,delete", "retention.ms": str(DAY_MS), "message.timestamp.type": "LogAppendTime"},
+)
 SNAPSHOTS = Topic("snapshots", False, _kept(14))
 DEADLETTER = Topic("deadletter", False, _kept(14))
 
-ALL = (EVENTS, WINDOWS, FLEET, ANOMALIES, CONTROL, SNAPSHOTS, DEADLETTER)
+ALL = (EVENTS, WINDOWS, FLEET, ANOMALIES, CONTROL, HEALTH, SNAPSHOTS, DEADLETTER)
 
 
 class TopicsError(RunwatchError):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from runwatch.schemas.health import Health
 from runwatch.stack.home import Home
 from runwatch.stack.lifecycle import ServiceStatus, StackStatus
 
@@ -101,12 +103,43 @@ sink     running  4321  75 s           2  100 MB
 def test_status_for_scripts(cli: Cli, found: Any) -> None:
     services = [service("kafka", ready=True), service("sink")]
     found(services)
-    assert [vars(one) for one in services] == json.loads(cli("status", "--format", "json").out)
-    assert [vars(one) for one in services] == list(map(json.loads, cli("status", "-f", "jsonl").out.splitlines()))
+    told = [vars(one) | {"counts": None} for one in services]
+    assert told == json.loads(cli("status", "--format", "json").out)
+    assert told == list(map(json.loads, cli("status", "-f", "jsonl").out.splitlines()))
     assert (
-        "name,state,pid,uptime_s,restarts,rss_mb,endpoint,ready,exit_code,log"
+        "name,state,pid,uptime_s,restarts,rss_mb,endpoint,ready,exit_code,log,counts"
         == (cli("status", "-f", "csv").out.splitlines()[0])
     )
+
+
+class TestWhatTheProcessorsMet:
+    COUNTS: ClassVar = {"events": 12_000, "open_runs": 3, "anomalies": 7, "repeats": 2, "missing": 1, "late": 0}
+
+    @pytest.fixture(autouse=True)
+    def _workers(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now_ms = int(time.time() * 1000)
+        words = [Health(f"host:{pid}", "processors", now_ms, now_ms - 90_000, self.COUNTS) for pid in (1, 2)]
+        monkeypatch.setattr("runwatch.commands.health.read_health", lambda _: words)
+
+    def test_for_people(self, cli: Cli, found: Any) -> None:
+        found([service("processors")])
+        assert [
+            "24,000 events read, 6 runs open, 14 times that a run was told of.",
+            "2 events are missing from runs that ended: there are gaps in their `seq`.",
+            "4 events came more than once, and were counted once.",
+        ] == cli("status").out.splitlines()[-3:]
+
+    def test_for_scripts(self, cli: Cli, found: Any) -> None:
+        found([service("kafka"), service("processors")])
+        rows = json.loads(cli("status", "--format", "json").out)
+        assert [None, {name: 2 * count for name, count in self.COUNTS.items()}] == [row["counts"] for row in rows]
+
+    def test_of_another_deployment(self, cli: Cli, found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        found([], up=False, ready=False)
+        assert 3 == cli("status").code
+        monkeypatch.setenv("RUNWATCH_KAFKA", "127.0.0.1:1")
+        done = cli("status", "--format", "json")
+        assert (0, ["host:1", "host:2"]) == (done.code, [row["endpoint"] for row in json.loads(done.out)])
 
 
 @pytest.mark.parametrize(

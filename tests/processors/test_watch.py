@@ -28,8 +28,8 @@ from .test_merge import MINUTE, part
 STRETCH = 60_000
 RULES = Rules(
     windows=WindowRules(stretch=STRETCH, buffer_events=11, tools_every=1000),
-    drift=DriftRules(sustain_ms=4 * MINUTE, least_windows=3, cool_windows=2),
-    merge=MergeRules(quiet=5000),
+    drift=DriftRules(sustain=4 * MINUTE, least_points=3, cool_points=2),
+    merge=MergeRules(quiet=5000, settle=0),
 )
 Message = tuple[int, bytes | None]
 
@@ -144,10 +144,10 @@ def test_a_replayed_frame_says_nothing_and_rebuilds() -> None:
     watch = EventWatch(LocalRegistry(), RULES)
     out = watch.take(frame([*calls, b"bad"], replay=True))
     assert ([], []) == (out.anomalies, out.parts)
-    assert (5, 0, 0, 1) == (watch.counts.replayed, watch.counts.events, watch.counts.bad, watch.open_runs)
+    assert (5, 0, 0, 1) == (watch.counts.replayed, watch.counts.fold.events, watch.counts.unreadable, watch.open_runs)
     # The fourth call is known: it is no loop again, but the run goes on where it was.
     assert [] == watch.take(frame(calls[3:], 4)).anomalies
-    assert 1 == watch.counts.repeats
+    assert 1 == watch.counts.fold.repeats
     live = EventWatch(LocalRegistry(), RULES)
     live.take(frame(calls[:3], replay=True))
     assert ["loop.repeat"] == [one.rule for one in live.take(frame(calls[3:], 3)).anomalies]
@@ -156,16 +156,17 @@ def test_a_replayed_frame_says_nothing_and_rebuilds() -> None:
 def test_offsets_count_bad_messages_too() -> None:
     calls = [message(event(seq=seq, args_sha="same", result_sha="same")) for seq in range(4)]
     watch = EventWatch(LocalRegistry(), RULES)
-    (found,) = watch.take(frame([b"bad", *calls[:2], None, *calls[2:], b"bad"], first=100)).anomalies
-    assert 105 == found.source_offset
-    assert (1, 7, 3, 1) == (watch.counts.frames, watch.counts.events, watch.counts.bad, watch.counts.anomalies)
+    found = watch.take(frame([b"bad", *calls[:2], None, *calls[2:], b"bad"], first=100)).anomalies
+    assert [104, 105] == [one.source_offset for one in found]
+    counts = watch.counts
+    assert (1, 4, 3, 2) == (counts.frames, counts.fold.events, counts.unreadable, counts.fold.anomalies)
 
 
 def test_offsets_may_have_gaps() -> None:
     calls = [message(event(seq=seq, args_sha="same", result_sha="same")) for seq in range(4)]
     watch = EventWatch(LocalRegistry(), RULES)
-    (found,) = watch.take(Frame("agent.events", 2, calls, [5, 9, 10, 70], T0)).anomalies
-    assert (2, 70) == (found.source_partition, found.source_offset)
+    found = watch.take(Frame("agent.events", 2, calls, [5, 9, 10, 70], T0)).anomalies
+    assert [(2, 10), (2, 70)] == [(one.source_partition, one.source_offset) for one in found]
 
 
 def test_another_assignment_voids_the_state() -> None:

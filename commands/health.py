@@ -1,0 +1,90 @@
+"""How the long-running parts are, by their own account: the health topic, read to its end."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+
+from ..config import Settings
+from ..schemas.avro import load
+from ..schemas.events import epoch_ms
+from ..schemas.health import SILENT_MS, Health
+from ..schemas.registry import RegistryError, open_registry
+from ..schemas.topics import HEALTH
+from ..schemas.wire import WireError, decode_body, split
+
+_AMISS = {
+    "missing": "events are missing from runs that ended: there are gaps in their `seq`",
+    "repeats": "events came more than once, and were counted once",
+    "unreadable": "messages could not be read; `dead_letters` has them",
+    "unfinished": "runs fell silent without a stop",
+    "ahead": "events say that they are from more than a day ahead; they count when they came",
+    "ancient": "events say that they are from before the year 2000; they count when they came",
+    "backwards": "events are more than a minute older than the first of their run",
+    "nameless": "tool calls have no tool's name",
+    "overflowing": "events are of tools that were too many for one window, and count as `(other)`",
+    "late": "window parts came after their window was judged",
+}
+"""What is counted and should be nothing, in words."""
+
+
+def read_health(settings: Settings, timeout_s: float = 3.0) -> list[Health]:
+    """The last word of every worker that is there; none where Kafka does not answer in time."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.kafka,
+            # No group is joined: the partition is assigned by hand, and nothing is committed.
+            "group.id": "runwatch-status",
+            "enable.auto.commit": False,
+            "fetch.wait.max.ms": 50,
+            "log_level": 0,
+        }
+    )
+    try:
+        return _last_words(consumer, settings, time.monotonic() + timeout_s)
+    except (KafkaException, RegistryError):
+        return []
+    finally:
+        consumer.close()
+
+
+def _last_words(consumer: Consumer, settings: Settings, deadline: float) -> list[Health]:
+    place = TopicPartition(settings.topic(HEALTH.name), 0, OFFSET_BEGINNING)
+    registry, schema = open_registry(settings.registry), load("health")
+    _, end = consumer.get_watermark_offsets(place, timeout=max(0.1, deadline - time.monotonic()))
+    consumer.assign([place])
+    found: dict[str, Health] = {}
+    at = 0
+    while at < end and time.monotonic() < deadline:
+        message = consumer.poll(0.1)
+        if message is None or message.error():
+            # Compaction may have taken the very last: then there is nothing more, and the position says so.
+            (position,) = consumer.position([place])
+            at = max(at, position.offset)
+            continue
+        at = (message.offset() or 0) + 1
+        try:
+            schema_id, body = split(message.value())
+            record = decode_body(body, registry.schema_of(schema_id), schema)
+        except WireError:
+            continue
+        health = Health.from_record(record | {name: epoch_ms(record[name]) for name in ("ts_ms", "started_ms")})
+        found[health.worker] = health
+    now_ms = time.time() * 1000
+    return [one for _, one in sorted(found.items()) if now_ms - one.ts_ms < SILENT_MS]
+
+
+def counted(workers: Iterable[Health]) -> dict[str, int]:
+    """What they have counted, together."""
+    total: Counter[str] = Counter()
+    for worker in workers:
+        total.update(worker.counts)
+    return dict(total)
+
+
+def amiss(counts: dict[str, int]) -> list[str]:
+    """What of it is amiss, a sentence each."""
+    return [f"{counts[name]:,} {what}." for name, what in _AMISS.items() if counts.get(name)]
