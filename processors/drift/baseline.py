@@ -132,6 +132,17 @@ class Baseline:
             self.suspects.put(hour, level, count)
         self._seasonal = None
 
+    def recall(self, hour: int, level: float, count: int, *, suspect: bool) -> None:
+        """Notes an hour that was stored; `suspect`: it lay in an episode. What was seen here is known better."""
+        if self._hour is not None and hour >= self._hour:
+            return
+        if suspect:
+            self.suspects = self.suspects or Hours(self.rules.days)
+            self.suspects.put(hour, level, count)
+            self._seasonal = None
+        else:
+            self.put_hour(hour, level, count)
+
     def trailing(self) -> float | None:
         """Level of the trailing measurements, where there are enough."""
         return self.levels.centre(self._ordered) if len(self._ordered) >= self.rules.least_points else None

@@ -13,7 +13,8 @@ from ..merge import Share, ToolWindow, Window
 from . import sentences
 from .cause import Causes
 from .crowd import Crowd
-from .episode import Turn
+from .episode import How, Turn
+from .memory import Memory, Past
 from .metrics import AGENT_METRICS, TOOL_METRICS, Metric
 from .mix import MixTrack, MixTurn
 from .rules import DriftRules
@@ -43,6 +44,10 @@ class _Agent:
     fall: Anomaly | None = None
     episodes: dict[str, Anomaly] = field(default_factory=dict)
     """Those that are open, by id, as they were opened."""
+    past: list[Past] = field(default_factory=list)
+    """Stored episodes that were open, and are not taken up yet."""
+    edition: int = 0
+    """Of the memory, up to which it was taken in."""
     heard_ms: int | None = None
     """Log time of the last window, where an episode is open."""
 
@@ -62,8 +67,10 @@ class DriftJudge:
     they open, escalate or resolve: nothing but the windows counts, so a backtest calls it just as the worker does.
     """
 
-    def __init__(self, rules: DriftRules) -> None:
+    def __init__(self, rules: DriftRules, memory: Memory | None = None) -> None:
+        """`memory`: what is known of the time before; it may be filled, or filled anew, at any time."""
         self.rules = rules
+        self._memory = memory or Memory()
         # Least recently heard first.
         self._agents: dict[str, _Agent] = {}
         self._tracks = 0
@@ -85,6 +92,10 @@ class DriftJudge:
             )
             self._tracks += 1
         self._agents[agent] = held
+        if held.edition < self._memory.edition:
+            self._remember(agent, held)
+        if held.past:
+            self._take_up(agent, held, window.end_ms)
         if isinstance(window, ToolWindow):
             found = self._judge_tools(agent, held, window)
         else:
@@ -120,6 +131,76 @@ class DriftJudge:
             if (level := track.baseline.trailing()) is not None
         }
 
+    # -- the time before ----------------------------------------------------------------------------
+
+    def _remember(self, agent: str, held: _Agent) -> None:
+        """Takes in what was stored of an agent."""
+        memory = self._memory
+        is_first = held.edition == 0
+        held.edition = memory.edition
+        for metric in AGENT_METRICS:
+            baseline = held.tracks[metric.name].baseline
+            for hour, level, count, suspect in memory.hours_of(agent, metric.name, self.rules):
+                baseline.recall(hour, level, count, suspect=suspect)
+        if is_first:
+            held.past = memory.open_of(agent)
+
+    def _take_up(self, agent: str, held: _Agent, end_ms: int) -> None:
+        """Goes on with stored episodes, once the windows have come to where they were opened."""
+        due = [one for one in held.past if one.opened_ms <= end_ms]
+        if not due:
+            return
+        held.past = [one for one in held.past if one.opened_ms > end_ms]
+        for one in due:
+            anomaly = one.anomaly
+            name = anomaly.rule.removeprefix("drift.")
+            if anomaly.rule == FALL:
+                self._take_up_fall(held, one, end_ms)
+            elif name in held.mixes:
+                held.mixes[name].take_up(anomaly.onset_ms, end_ms)
+                held.episodes[anomaly.anomaly_id] = anomaly
+            elif (track := self._track_of(held, anomaly)) is not None:
+                if track.episode is not None:
+                    # The replay came to it by itself.
+                    held.episodes.pop(track.episode.anomaly_id, None)
+                    track.episode.anomaly_id = anomaly.anomaly_id
+                    track.episode.onset_ms = anomaly.onset_ms
+                else:
+                    track.open(_turn_of(track.metric, one, self.rules), anomaly.anomaly_id)
+                held.episodes[anomaly.anomaly_id] = anomaly
+
+    def _take_up_fall(self, held: _Agent, past: Past, end_ms: int) -> None:
+        """Which metrics fell is not stored: each that may have is taken to, and ends it once it is back."""
+        anomaly = past.anomaly
+        is_taken = False
+        for track in held.tracks.values():
+            reference = track.reference(end_ms)
+            if track.episode is None and not track.metric.is_share and reference is not None:
+                level = reference.below - log(self.rules.factor)
+                turn = Turn("open", "fall", "info", anomaly.onset_ms, past.opened_ms, level, reference.level)
+                track.open(turn, anomaly.anomaly_id)
+            if track.episode is not None and track.episode.how == "fall":
+                track.episode.anomaly_id = anomaly.anomaly_id
+                is_taken = True
+        if not is_taken:
+            # Nothing is known yet that it could be held against.
+            held.past.append(past)
+            return
+        if held.fall is not None:
+            held.episodes.pop(held.fall.anomaly_id, None)
+        held.fall = held.episodes[anomaly.anomaly_id] = anomaly
+
+    def _track_of(self, held: _Agent, anomaly: Anomaly) -> Track | None:
+        name = anomaly.rule.removeprefix("drift.")
+        if anomaly.tool is not None:
+            tracks = self._tracks_of(held.tools, anomaly.tool, TOOL_METRICS, self.rules.most_tools, None)
+        elif anomaly.agent_version is not None:
+            most = self.rules.most_versions
+            tracks = self._tracks_of(held.versions, anomaly.agent_version, AGENT_METRICS, most, held)
+        else:
+            tracks = held.tracks
+        return tracks.get(name)
+
     # -- levels ------------------------------------------------------------------------------------
 
     def _judge_agent(self, agent: str, held: _Agent, window: Window) -> list[Anomaly]:
@@ -139,7 +220,7 @@ class DriftJudge:
         found += self._judge_mix(agent, held, STOP_MIX, window, counts, sum(counts.values()))
         if len(window.versions) > 1:
             found += self._judge_versions(agent, held, window)
-        return found
+        return found + self._gone(agent, held, window.end_ms)
 
     def _judge_versions(self, agent: str, held: _Agent, window: Window) -> list[Anomaly]:
         found: list[Anomaly] = []
@@ -314,11 +395,30 @@ class DriftJudge:
                 found.append(anomaly)
         return found
 
+    def _gone(self, agent: str, held: _Agent, now_ms: int) -> list[Anomaly]:
+        """Ends the episodes of versions and tools that are used no more, while their agent goes on."""
+        found: list[Anomaly] = []
+        for opened in [one for one in held.episodes.values() if one.tool is not None or one.agent_version is not None]:
+            track = self._track_of(held, opened)
+            if track is not None and now_ms - track.heard_ms > self.rules.silence:
+                for turn in track.fell_silent():
+                    found += self._taken(agent, held, track, turn, opened.agent_version, opened.tool)
+        return found
+
     def _forget(self, name: str) -> None:
         held = self._agents.pop(name)
         self._tracks -= 1 + len(held.versions) + len(held.tools)
         self._heard.discard(name)
         self._with_episodes.discard(name)
+
+
+def _turn_of(metric: Metric, past: Past, rules: DriftRules) -> Turn:
+    """The turn that opened a stored episode, as far as that can be told."""
+    anomaly = past.anomaly
+    level = metric.level(anomaly.value)
+    usual = level if anomaly.baseline is None else metric.level(anomaly.baseline)
+    how: How = "factor" if level - usual >= log(rules.factor) else "step"
+    return Turn("open", how, anomaly.severity, anomaly.onset_ms, past.opened_ms, level, usual)
 
 
 def _told(opened: Anomaly, metric: Metric, turn: Turn, message: str) -> Anomaly:

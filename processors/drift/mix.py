@@ -129,6 +129,11 @@ class MixTrack:
                 self._learn_after(one)
         self._last.clear()
 
+    def take_up(self, onset_ms: int, end_ms: int) -> None:
+        """Goes on with an episode that was opened before."""
+        self.is_open = True
+        self.onset_ms, self._opened_ms, self._end_ms = onset_ms, end_ms, end_ms
+
     def fell_silent(self) -> list[MixTurn]:
         """Ends what is open: nothing more was heard."""
         return self._end("silent", self._end_ms, self._after, 0.0) if self.is_open else []

@@ -33,6 +33,17 @@ CLIMBS = 0.1
 """A level that rose by so much within `accept` is not the new normal yet."""
 
 
+def least_of(metric: Metric, rules: DriftRules) -> float:
+    """The weight of a measurement."""
+    least = {
+        "runs": rules.least_runs,
+        "share": rules.least_share,
+        "calls": rules.least_calls,
+        "quantile": rules.least_quantile,
+    }
+    return float(least[metric.needs])
+
+
 class Track:
     """Windows in, turns out. Pure: the same windows give the same turns."""
 
@@ -45,14 +56,7 @@ class Track:
         """
         self.metric = metric
         self.rules = rules
-        self._least = float(
-            {
-                "runs": rules.least_runs,
-                "share": rules.least_share,
-                "calls": rules.least_calls,
-                "quantile": rules.least_quantile,
-            }[metric.needs]
-        )
+        self._least = least_of(metric, rules)
         self._levels = Shares(metric.floor, self._least) if metric.is_share else Levels()
         self.baseline = Baseline(rules, self._levels)
         self.episode: Episode | None = None
@@ -81,6 +85,11 @@ class Track:
     def end_ms(self) -> int:
         """End of the last window that had something for this track."""
         return self._end_ms
+
+    @property
+    def heard_ms(self) -> int:
+        """The same, or when its episode was opened, if that is later."""
+        return self._end_ms if self.episode is None else max(self._end_ms, self.episode.opened_ms)
 
     def reference(self, at_ms: int) -> Reference | None:
         """What is usual at this time."""
@@ -157,7 +166,7 @@ class Track:
 
     def fell_silent(self) -> list[Turn]:
         """Ends what is open: nothing more was heard."""
-        return self._end("silent", self._end_ms, None) if self.episode else []
+        return self._end("silent", self.heard_ms, None) if self.episode else []
 
     # -- measurements ------------------------------------------------------------------------------
 
