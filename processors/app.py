@@ -22,12 +22,10 @@ from ..schemas.health import Health, this_worker
 from ..schemas.registry import open_registry
 from ..schemas.topics import ANOMALIES, EVENTS, FLEET, HEALTH, WINDOWS, ensure_topics
 from .drift.memory import Memory
-from .drift.memory import Memory
 from .emit import Emitter, Encoder
 from .fleet.parts import KEY
 from .fleet.watch import FleetWatch
 from .frames import Frame
-from .recollection import Recollection
 from .recollection import Recollection
 from .replay import Horizon
 from .rules import Rules
@@ -38,7 +36,6 @@ log = logging.getLogger("runwatch.processors")
 
 REPORT_EVERY_S = 30.0
 HEALTH_EVERY_S = 5.0
-RECALL_EVERY_S = 300.0
 RECALL_EVERY_S = 300.0
 TICK_S = 0.5
 SLICE = 32
@@ -104,7 +101,6 @@ class _Wiring:
         self.encode_health = Encoder("health", settings.topic(HEALTH.name), registry)
         self.emitter: Emitter | None = None
         self._recalling: asyncio.Future[None] | None = None
-        self._recalling: asyncio.Future[None] | None = None
         self._started_ms = _now_ms()
         # Frames whose output is under way, oldest first: acked in order, once it has arrived.
         self._unacked: dict[str, deque[tuple[Any, asyncio.Future[Any]]]] = {
@@ -123,7 +119,6 @@ class _Wiring:
         self._send_every_s = rules.windows.send_every / 1000
         app.timer(interval=TICK_S)(self.on_tick)
         app.timer(interval=RECALL_EVERY_S)(self.on_recall)
-        app.timer(interval=RECALL_EVERY_S)(self.on_recall)
         app.timer(interval=HEALTH_EVERY_S)(self.on_health)
         app.timer(interval=REPORT_EVERY_S)(self.on_report)
 
@@ -135,7 +130,6 @@ class _Wiring:
 
     async def on_windows(self, stream: Any) -> None:
         async for event in stream.noack().events():
-            await self.recollection.settled()
             await self.recollection.settled()
             await self._guarded(event, self._windows)
 

@@ -18,7 +18,6 @@ from .counts import FoldCounts
 from .decode import FrameDecoder
 from .drift import DriftJudge
 from .drift.memory import Memory
-from .drift.memory import Memory
 from .frames import Frame
 from .merge import TOOL_COLUMNS, Merger
 from .partition import EVENT_COLUMNS, Folded, PartitionFold
@@ -170,10 +169,6 @@ class WindowWatch:
     def tracks(self) -> int:
         """Metrics of agents, versions and tools that are followed."""
         return sum(len(judge) for _, _, judge in self._held.values())
-
-    def holds(self, partition: int) -> bool:
-        """Whether a partition is ours, and something of it was read."""
-        return partition in self._held
 
     def holds(self, partition: int) -> bool:
         """Whether a partition is ours, and something of it was read."""
