@@ -86,7 +86,9 @@ class RunTable:
         return {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
 
     def _grow(self, capacity: int) -> None:
-        for name, old in self._arrays().items():
+        for name in list(self._arrays()):
+            # One at a time: a column that has grown is let go before the next one grows.
+            old = getattr(self, name)
             new = np.zeros((capacity, *old.shape[1:]), old.dtype)
             new[: self._capacity] = old
             setattr(self, name, new)
