@@ -1,7 +1,8 @@
 """Fleet parts → whole windows of the fleet, in order.
 
-A window is whole when no partition that still speaks can add to it. One that has been silent for `quiet` is not
-waited for. Parts add up in any order; of two with the same identity the one with the higher version holds.
+A window is whole when no partition that still speaks can add to it, some time after its first part came. A partition
+that has been silent for `quiet` is not waited for. Parts add up in any order; of two with the same identity the one
+with the higher version holds.
 """
 
 from __future__ import annotations
@@ -70,9 +71,8 @@ class FleetMerger:
         # Partition → its watermark (event time), and when it was last heard of (log time).
         self._marks: dict[int, tuple[int, int]] = {}
         self._judged_ms = -1
-        # When it was last heard of anybody, and since when again and again (log time).
-        self._heard_ms = -(2**62)
-        self._since_ms = 0
+        # Window → when its first part came (log time).
+        self._heard_ms: dict[int, int] = {}
         self.late = 0
         """Parts that came after their window was handed out."""
         self.wild = 0
@@ -80,9 +80,6 @@ class FleetMerger:
 
     def add(self, part: Mapping[str, Any], log_ms: int) -> None:
         """Takes a record of `fleet_part.avsc`, with times in milliseconds, that was appended at that log time."""
-        if log_ms - self._heard_ms > self.rules.quiet:
-            self._since_ms = log_ms
-        self._heard_ms = max(self._heard_ms, log_ms)
         partition = part["source_partition"]
         mark, heard = self._marks.get(partition, (0, 0))
         self._marks[partition] = (max(mark, part["watermark_ms"]), max(heard, log_ms))
@@ -91,6 +88,7 @@ class FleetMerger:
             self.late += 1
             return
         parts = self._parts.setdefault(start, {})
+        self._heard_ms.setdefault(start, log_ms)
         key = identity(part)
         if key not in parts or parts[key]["version"] <= part["version"]:
             parts[key] = part
@@ -100,21 +98,22 @@ class FleetMerger:
         speaking = [mark for mark, heard in self._marks.values() if mark and heard >= log_ms - self.rules.quiet]
         # A window that lies ahead of the log waits: judged, it would make all before it late.
         through = min([*speaking, log_ms + self.rules.skew]) - self.rules.grace
-        if log_ms < self._since_ms + self.rules.settle:
-            # Of a backlog, partitions tell one after the other.
-            through = -1
         starts = sorted(self._parts)
         while len(starts) > self.rules.most_windows and starts[-1] > log_ms + self.rules.skew:
             # Clocks that jump tell of any number of such windows.
-            del self._parts[starts.pop()]
+            self._drop(starts.pop())
             self.wild += 1
-        # Of too many, the oldest are judged as they are.
-        forced = len(starts) - self.rules.most_windows
-        return [
-            self._take(start)
-            for place, start in enumerate(starts)
-            if place < forced or start + self.rules.window <= through
-        ]
+        out: list[FleetWindow] = []
+        for place, start in enumerate(starts):
+            # Partitions take turns to send: one that is new, or was silent, may be about to.
+            settled = self._heard_ms[start] + self.rules.settle <= log_ms
+            # Of too many, the oldest are judged as they are.
+            if len(starts) - place <= self.rules.most_windows and not (
+                settled and start + self.rules.window <= through
+            ):
+                break
+            out.append(self._take(start))
+        return out
 
     def until(self, through_ms: int) -> list[FleetWindow]:
         """The windows that end by then, and forgets them: for a history of which all parts are there."""
@@ -122,7 +121,11 @@ class FleetMerger:
 
     def _take(self, start_ms: int) -> FleetWindow:
         self._judged_ms = start_ms
-        return _merged(start_ms, start_ms + self.rules.window, self._parts.pop(start_ms).values())
+        return _merged(start_ms, start_ms + self.rules.window, self._drop(start_ms).values())
+
+    def _drop(self, start_ms: int) -> dict[Identity, Mapping[str, Any]]:
+        del self._heard_ms[start_ms]
+        return self._parts.pop(start_ms)
 
 
 def _merged(start_ms: int, end_ms: int, parts: Iterable[Mapping[str, Any]]) -> FleetWindow:

@@ -84,9 +84,7 @@ class FleetRules(Section):
         90_000, ge=100, description="A partition that was silent for so long, by log time, is not waited for."
     )
     settle: Duration = Field(
-        4_000,
-        ge=0,
-        description="How long a fleet that was silent, or is new, is listened to before its windows are judged.",
+        5_000, ge=0, description="How long after its first part came a window is judged: partitions take turns to send."
     )
     most_windows: int = Field(
         240, ge=1, description="Windows that may be waiting; beyond it the oldest is judged as it is."

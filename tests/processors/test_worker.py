@@ -100,7 +100,7 @@ def read(its: Settings, topic: str, schema: str) -> list[dict[str, Any]]:
 
 
 def partitions(its: Settings, topic: str) -> range:
-    return range(1 if topic == "anomalies" else its.partitions)
+    return range(1 if topic in ("anomalies", "fleet") else its.partitions)
 
 
 def lag(its: Settings, topic: str) -> int:
