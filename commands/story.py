@@ -150,6 +150,9 @@ class Story:
     def _tell(self, anomaly: Anomaly) -> None:
         when = clock(anomaly.ts_ms)
         if anomaly.rule.startswith("loop."):
+            # Warnings are many: they are in the table.
+            if anomaly.severity != "critical":
+                return
             self._loops[anomaly.rule] += 1
             told = self._loops.total()
             if told <= TOLD_LOOPS:
@@ -198,8 +201,8 @@ class Story:
         say(f"  spend a run        ${row['usd_before']:.4f} → ${row['usd_after']:.4f}", highlight=False)
         say(f"  success            {row['good_before']:.0%} → {row['good_after']:.0%}", highlight=False)
         say(f"\n{sent:,} events sent, {stored:,} stored; {progress.runs:,} runs.", highlight=False)
-        say("Loops: " + (", ".join(f"{n} {rule}" for rule, n in sorted(self._loops.items())) or "none"))
-        looping = next((one.run_id for one in self._found if one.run_id), None)
+        say("Critical loops: " + (", ".join(f"{n} {rule}" for rule, n in sorted(self._loops.items())) or "none"))
+        looping = next((one.run_id for one in self._found if one.run_id and one.severity == "critical"), None)
         say("\n[bold]What to ask next[/bold]")
         for line in (
             "runwatch anomalies --open",
