@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from ...schemas.canonical import sha, text_sha
 from ..runs import I64, LONGEST_CYCLE, RING, STREAKS, Mask, RunTable
-from .rules import LoopRules
-from .streaks import U32, Runs, at_ordinal, lagged, latest, streak, total
+from .rules import LoopRules, WaitingRule
+from .streaks import U32, Runs, T, at_ordinal, lagged, latest, streak, total
 
 FAILED, POOR, UNKNOWN = 1, 2, 4
 """The lowest bits of an outcome: the call failed; it failed or came back empty; its result was not logged."""
@@ -73,7 +73,6 @@ class Measures:
     """Retries and throttled calls, of the run's last `RING`."""
     poor_share: npt.NDArray[np.float64]
     """What share of the run's calls brought next to nothing."""
-    failed: Mask
     retried: Mask
     waited: Mask
     """Whether it came after a decent interval."""
@@ -82,71 +81,48 @@ class Measures:
 
 def measure(table: RunTable, runs: Runs, calls: Calls, rules: LoopRules) -> Measures:
     """Measures these calls, sorted by run, and carries on what the runs' rows keep (but not their rings)."""
-    outcome, made_before = calls.outcome, runs.ordinal > 0
+    outcome, rows = calls.outcome, runs.rows
     failed, poor, unknown = (outcome & bit != 0 for bit in (FAILED, POOR, UNKNOWN))
-    times = np.clip(calls.times - table.first_ms[runs.rows][runs.which], -(2**31), 2**31 - 1)
+    # Who says that it tries again has a number of tries; `failing` counts them, and no other rule.
+    retried = calls.flags & RETRIED != 0
+    times = np.clip(calls.times - table.first_ms[rows][runs.which], -(2**31), 2**31 - 1)
+    carried = table.streaks[rows]
 
+    call_at = latest(calls.call, table.ring_call, runs)
+    again = _same_as(1, table, runs, calls)
+    same = streak(again, runs, carried[:, STREAKS.index("same")])
+    waited = _waited(table, runs, times, call_at, (same >= 2) & ~failed, rules.waiting)
+    seen = (call_at >= 0) & (latest(outcome, table.ring_outcome, runs) >= 0) & ~unknown
+    nothing_new = seen & ~waited & ~retried
     last_call, last_outcome = (
         lagged(values, ring, runs, 1)[0]
         for values, ring in ((calls.call, table.ring_call), (outcome, table.ring_outcome))
     )
-    gap = np.clip(times - lagged(times, table.ring_ms, runs, 1)[0], 0, _MOST_GAP_MS)
-    gap[~made_before] = 0
-    call_at = latest(calls.call, table.ring_call, runs)
-    seen = (call_at >= 0) & (latest(outcome, table.ring_outcome, runs) >= 0) & ~unknown
-
-    # An interval is decent by the run's own pace: what it usually takes from one call to one that it has not made yet.
-    is_new = (call_at < 0) & made_before
-    new_calls = total(is_new, runs, table.new_calls[runs.rows])
-    new_gaps = total(np.where(is_new, gap, 0), runs, table.new_gaps_ms[runs.rows])
-    pace = new_gaps / np.maximum(new_calls, 1)
-    since = np.clip(times - at_ordinal(call_at, times, table.ring_ms, runs), 0, _MOST_GAP_MS)
-    behind = runs.ordinal - call_at
-    waiting = rules.waiting
-    waited = (call_at >= 0) & (since >= np.maximum(waiting.interval, waiting.pace * pace * behind))
-    carried = table.streaks[runs.rows]
-    again = made_before & (last_call == calls.call) & (last_outcome == outcome)
-    same = streak(again, runs, carried[:, STREAKS.index("same")])
-    last_gap = np.where(np.arange(len(gap)) > runs.start, np.r_[0, gap[:-1]], table.last_gap_ms[runs.rows][runs.which])
-    waited |= (same >= 2) & ~failed & (last_gap > 0) & (gap >= waiting.backoff * last_gap)
-    # Who says that it tries again has a number of tries; `failing` counts them.
-    retried = calls.flags & RETRIED != 0
-
-    fails_again = made_before & failed & (last_outcome & FAILED != 0)
-    last_class = np.where(
-        np.arange(len(gap)) > runs.start, np.r_[np.uint32(0), calls.error[:-1]], table.last_class[runs.rows][runs.which]
-    )
-    nothing_new = seen & ~waited & ~retried
+    fails_again = (runs.ordinal > 0) & failed & (last_outcome & FAILED != 0) & ~waited
     held: dict[str, Mask] = {
         "same": again,
         "eager": again & ~waited & ~failed,
-        "failing": fails_again & (last_call == calls.call) & ~waited,
-        "error": fails_again & (last_outcome == outcome) & ~waited,
-        "error_class": fails_again & (last_class == calls.error) & ~waited,
+        "failing": fails_again & (last_call == calls.call),
+        "error": fails_again & (last_outcome == outcome),
+        "error_class": fails_again & (_before(calls.error, runs, table.last_class[rows]) == calls.error),
         "stale": nothing_new,
         "poor_stale": nothing_new & poor,
         "stagnant": (failed | nothing_new) & ~waited & ~retried,
     }
     for period in range(2, LONGEST_CYCLE + 1):
-        call, there = lagged(calls.call, table.ring_call, runs, period)
-        result, _ = lagged(outcome, table.ring_outcome, runs, period)
-        held[f"cycle_{period}"] = there & (call == calls.call) & (result == outcome) & ~waited & ~retried & ~unknown
+        held[f"cycle_{period}"] = _same_as(period, table, runs, calls) & ~waited & ~retried & ~unknown
 
     counts = {name: streak(held[name], runs, carried[:, at]) for at, name in enumerate(STREAKS)}
-    since_ms = _since(held["eager"], times, gap, runs, table.eager_since_ms[runs.rows])
-    poor_calls = total(poor | nothing_new, runs, table.poor[runs.rows])
-    flagged = calls.flags != 0
-    retries, bits = _of_the_last(flagged, runs, table.retry_bits[runs.rows])
+    since_ms = _since(held["eager"], times, runs, table.eager_since_ms[rows])
+    poor_calls = total(poor | nothing_new, runs, table.poor[rows])
+    retries, bits = _of_the_last(calls.flags != 0, runs, table.retry_bits[rows])
 
     ends = runs.ends
-    table.streaks[runs.rows] = np.stack([np.minimum(counts[name][ends], _MOST) for name in STREAKS], axis=1)
-    table.eager_since_ms[runs.rows] = since_ms[ends]
-    table.last_class[runs.rows] = calls.error[ends]
-    table.last_gap_ms[runs.rows] = gap[ends]
-    table.new_calls[runs.rows] = new_calls[ends]
-    table.new_gaps_ms[runs.rows] = new_gaps[ends]
-    table.poor[runs.rows] = poor_calls[ends]
-    table.retry_bits[runs.rows] = bits
+    table.streaks[rows] = np.stack([np.minimum(counts[name][ends], _MOST) for name in STREAKS], axis=1)
+    table.eager_since_ms[rows] = since_ms[ends]
+    table.last_class[rows] = calls.error[ends]
+    table.poor[rows] = poor_calls[ends]
+    table.retry_bits[rows] = bits
     return Measures(
         same=counts["same"] + 1,
         eager=counts["eager"] + 1,
@@ -161,17 +137,52 @@ def measure(table: RunTable, runs: Runs, calls: Calls, rules: LoopRules) -> Meas
         cycles={period: 1 + counts[f"cycle_{period}"] // period for period in range(2, LONGEST_CYCLE + 1)},
         retries=retries,
         poor_share=poor_calls / (runs.ordinal + 1),
-        failed=failed,
         retried=retried,
         waited=waited,
         unknown=unknown,
     )
 
 
-def _since(held: Mask, times: I64, gap: I64, runs: Runs, carried: npt.NDArray[np.int32]) -> I64:
+def _same_as(lag: int, table: RunTable, runs: Runs, calls: Calls) -> Mask:
+    """Per call: whether it is the run's call `lag` before, with the same outcome."""
+    call, there = lagged(calls.call, table.ring_call, runs, lag)
+    outcome, _ = lagged(calls.outcome, table.ring_outcome, runs, lag)
+    same: Mask = there & (call == calls.call) & (outcome == calls.outcome)
+    return same
+
+
+def _before(values: npt.NDArray[T], runs: Runs, carried: npt.NDArray[T]) -> npt.NDArray[T]:
+    """Per call: the value of the run's call before it. `carried`: per run, of its last call of earlier frames."""
+    is_first = np.arange(len(values)) == runs.start
+    return np.where(is_first, carried[runs.which], np.roll(values, 1))
+
+
+def _waited(table: RunTable, runs: Runs, times: I64, call_at: I64, may_back_off: Mask, rule: WaitingRule) -> Mask:
+    """Per call: whether it was made before, and came after a decent interval. `call_at`: ordinal of when, or -1.
+
+    An interval is decent by the run's own pace: what it usually takes from one call to one that it has not made yet.
+    """
+    rows, made_before = runs.rows, runs.ordinal > 0
+    gap = np.clip(times - lagged(times, table.ring_ms, runs, 1)[0], 0, _MOST_GAP_MS)
+    gap[~made_before] = 0
+    is_new = (call_at < 0) & made_before
+    new_calls = total(is_new, runs, table.new_calls[rows])
+    new_gaps = total(np.where(is_new, gap, 0), runs, table.new_gaps_ms[rows])
+    pace = new_gaps / np.maximum(new_calls, 1)
+    since = np.clip(times - at_ordinal(call_at, times, table.ring_ms, runs), 0, _MOST_GAP_MS)
+    decent = since >= np.maximum(rule.interval, rule.pace * pace * (runs.ordinal - call_at))
+    last_gap = _before(gap, runs, table.last_gap_ms[rows])
+    backs_off = may_back_off & (last_gap > 0) & (gap >= rule.backoff * last_gap)
+    table.last_gap_ms[rows] = gap[runs.ends]
+    table.new_calls[rows] = new_calls[runs.ends]
+    table.new_gaps_ms[rows] = new_gaps[runs.ends]
+    waited: Mask = ((call_at >= 0) & decent) | backs_off
+    return waited
+
+
+def _since(held: Mask, times: I64, runs: Runs, carried: npt.NDArray[np.int32]) -> I64:
     """Per call: when the first of those that hold in a row came, with the one before them."""
-    place = np.arange(len(held))
-    broken = np.maximum.accumulate(np.where(held, -1, place))
+    broken = np.maximum.accumulate(np.where(held, -1, np.arange(len(held))))
     since: I64 = np.where(broken < runs.start, carried[runs.which], times[np.maximum(broken, 0)])
     return since
 
