@@ -23,8 +23,8 @@ class Crowd:
     __slots__ = ("_windows",)
 
     def __init__(self) -> None:
-        # End, calls made, calls of the runs that ended, the longest of these, in calls and in milliseconds.
-        self._windows: deque[tuple[int, float, float, float, float]] = deque(maxlen=_KEPT)
+        # End, calls made, calls of the runs that ended and told of them, the most of one run, how long runs took.
+        self._windows: deque[tuple[int, float, float, float, float | None]] = deque(maxlen=_KEPT)
 
     def add(self, window: Window) -> None:
         """The agent's next window."""
@@ -34,7 +34,7 @@ class Crowd:
                 window.sums["tool_calls"],
                 window.sums["run_tool_calls_sum"],
                 _largest(window, "run_tool_calls"),
-                quantile(window.sketches["run_ms"], 0.5) or 0.0,
+                quantile(window.sketches["run_ms"], 0.5) if window.sketches["run_tool_calls"] else None,
             )
         )
 
@@ -50,7 +50,9 @@ class Crowd:
         made, ended = (sum(one[at] for one in windows) for at in (1, 2))
         if max(one[3] for one in windows) > max(_LARGEST * ended, _FEW):
             return True
-        is_short = 4 * max(one[4] for one in windows) < windows[-1][0] - since_ms
+        took = [one[4] for one in self._windows if one[4] is not None]
+        # Of agents whose runs do not tell, or never end, nothing is known.
+        is_short = bool(took) and 4 * max(took) < windows[-1][0] - since_ms
         return steps and is_short and made > _OPEN * ended + _FEW
 
 

@@ -51,6 +51,14 @@ class _Agent:
     heard_ms: int | None = None
     """Log time of the last window, where an episode is open."""
 
+    def begin_parts_anew(self) -> None:
+        """After an episode of the agent's, its tools and versions are not told of as if theirs began then."""
+        for parts in (self.tools.values(), self.versions.values()):
+            for tracks in parts:
+                for track in tracks.values():
+                    if track.episode is None:
+                        track.begin_anew()
+
     def is_open(self, names: tuple[str, ...]) -> bool:
         """Whether one of these metrics has gone bad for the agent as a whole."""
         return any(
@@ -288,6 +296,8 @@ class DriftJudge:
             anomaly = _told(held.episodes[turn.anomaly_id], metric, turn, message)
             if turn.state == "resolved":
                 del held.episodes[turn.anomaly_id]
+                if track is held.tracks.get(metric.name):
+                    held.begin_parts_anew()
             return [anomaly]
         is_part = track is not held.tracks.get(metric.name)
         if held.is_open((*metric.implied_by, metric.name) if is_part else metric.implied_by):

@@ -67,6 +67,13 @@ def _good(t: Totals) -> tuple[float, float]:
     return sums["run_cost_usd_sum"], sums["successes"]
 
 
+def _price(t: Totals) -> tuple[float, float]:
+    """What tokens cost: it tells a change of prices from a change of work."""
+    tokens = t.sums["input_tokens"] + t.sums["output_tokens"]
+    requests = t.sums["model_calls"]
+    return (t.sums["cost_usd"] * 1e6 / tokens * requests, requests) if tokens else (0.0, 0.0)
+
+
 AGENT_METRICS: tuple[Metric, ...] = (
     Metric(
         "tool_calls_per_run",
@@ -99,6 +106,15 @@ AGENT_METRICS: tuple[Metric, ...] = (
         50.0,
         "calls",
         lambda t: (t.sums["input_tokens"] + t.sums["output_tokens"], t.sums["model_calls"]),
+        is_of_steps=True,
+    ),
+    Metric(
+        "spend_per_token",
+        "Spend per million tokens",
+        0.01,
+        "calls",
+        _price,
+        unit=" USD",
         is_of_steps=True,
     ),
     Metric(
@@ -144,7 +160,7 @@ AGENT_METRICS: tuple[Metric, ...] = (
         "share",
         _good,
         unit=" USD",
-        implied_by=("spend_per_run", "success", "outcome"),
+        implied_by=("spend_per_run", "spend_per_token", "success", "outcome"),
     ),
 )
 

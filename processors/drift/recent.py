@@ -12,6 +12,7 @@ MISSES = 0.2
 """The part of a sustained change's measurements that chance may have made look usual."""
 MOST = 240
 """Windows that are kept at the most."""
+_EXACT = 1e-9
 _KEPT = 12
 """Measurements that are kept at least, where there are as many."""
 
@@ -118,6 +119,6 @@ class Recent:
                 if by_median:
                     # One huge run lifts the whole, but not the most of it.
                     level = sign * min(sign * level, sign * middle(sorted(levels)))
-                if sign * (level - bar) >= 0:
+                if sign * (level - bar) >= -_EXACT:
                     found = Sustained(start_ms, level, count)
         return found

@@ -20,6 +20,8 @@ from .scores import MEDIAN_VARIANCE, Levels, Shares, level_score, middle, trimme
 
 FALLEN = 0.75
 """Half of the usual, roughly: what halves lies below the half as often as above it."""
+EXACT = 1e-9
+"""Twice is twice, whatever the logarithms make of it."""
 FEW = 1.5
 """By how much a score must be higher for a single measurement, as a part of it; for two by half of that, and so on."""
 SLACK = 0.3
@@ -160,6 +162,13 @@ class Track:
             return None
         return self._opening("fall", found.onset_ms, self._end_ms, found.level, reference)
 
+    def begin_anew(self) -> None:
+        """Forgets what it was about to make of the last windows: they lay in another's episode."""
+        self._recent.clear()
+        self._cusum.clear()
+        self._pending.clear()
+        self._forget_measurement()
+
     def covered(self) -> None:
         """Another episode says what a proposal would: for a while this one proposes none."""
         self._quiet_until_ms = self._end_ms + self.rules.cooldown
@@ -237,7 +246,7 @@ class Track:
         usual = reference.above if self.metric.is_share else reference.level
         found = self._sustained(1, reference, usual + far, rules.sustain, rules.least_measured)
         # A stretch of several hours is beyond what is usual in each of them.
-        if found is not None and found.level - self.baseline.highest(found.onset_ms, end_ms, usual) >= far:
+        if found is not None and found.level - self.baseline.highest(found.onset_ms, end_ms, usual) >= far - EXACT:
             is_critical = found.level - reference.level >= log(rules.critical_factor)
             return [self._opening("factor", found.onset_ms, end_ms, found.level, reference, is_critical)]
         if rules.fall and not self.metric.is_share:
