@@ -7,6 +7,7 @@ thirty: so all that is wanted of the columns is asked for in one.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,9 +56,8 @@ class Numbers:
 def numbers_of(columns: pl.DataFrame) -> Numbers:
     """`columns`: of events, as the fold gets them."""
     taken = columns.select(**_EXPRESSIONS)
-    return Numbers(
-        *(taken[name].to_numpy().view(np.bool_) if name in _FLAGS else taken[name].to_numpy() for name in _NAMES)
-    )
+    values: dict[str, Any] = {name: taken[name].to_numpy() for name in _NAMES}
+    return Numbers(**{name: one.view(np.bool_) if name in _FLAGS else one for name, one in values.items()})
 
 
 _NAMES = tuple(field.name for field in fields(Numbers))

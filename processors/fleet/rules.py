@@ -78,7 +78,7 @@ class FleetRules(Section):
         30_000, ge=1_000, description="After how long without events, by log time, a partition closes its windows."
     )
     skew: Duration = Field(
-        60_000, ge=0, description="An event that lies so far ahead of the log moves no watermark: its clock is wrong."
+        5_000, ge=0, description="An event's clock moves the watermark no further ahead of the log than this."
     )
     quiet: Duration = Field(
         90_000, ge=100, description="A partition that was silent for so long, by log time, is not waited for."

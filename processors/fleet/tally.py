@@ -33,6 +33,8 @@ MOST_WINDOWS = 10_000
 RUN_IDS = 3
 """Runs that a failing call's part names."""
 MOST_PIECES = 64
+SLIM_EVERY = 16_384
+"""Events after which what is buffered is rid of the columns that are not needed."""
 
 _NEVER = 2**61
 _STORM, _TIMEOUT, _FAILING = 1, 2, 3
@@ -56,6 +58,8 @@ class FleetTally:
         self._version = 0
         self._buffer: list[pl.DataFrame] = []
         self._buffered = 0
+        # The earlier ones, rid of the columns that are not needed: it may take a while until a window is over.
+        self._slim: list[pl.DataFrame] = []
         # Event time of the first event in the buffer.
         self._earliest_ms = _NEVER
         self._edges = EdgeTally(rules.most_edges)
@@ -86,14 +90,15 @@ class FleetTally:
         self._slot_ms = stretch_start(log_ms, self._stretch_ms)
         self._log_ms, self._version = log_ms, next_offset
         times = columns["ts_ms"].to_numpy()
-        likely = times[times <= log_ms + self.rules.skew]
-        if len(likely):
-            self._mark_ms = max(self._mark_ms, int(likely.max()))
+        # Nothing happens after it was logged: a clock that is ahead must not make everybody else's events late.
+        self._mark_ms = max(self._mark_ms, min(int(times.max()), log_ms + self.rules.skew))
         self._earliest_ms = min(self._earliest_ms, int(times.min()))
         self._buffer.append(columns)
         self._buffered += columns.height
         if self._buffered >= self.rules.buffer_events:
             self._group()
+        elif self._buffered - sum(one.height for one in self._slim) >= SLIM_EVERY:
+            self._slim_down()
 
     def parts(self, log_ms: int, over_ms: int = 0) -> list[dict[str, Any]]:
         """The parts to send now, as records of `fleet_part.avsc`: those of windows that are over, where they changed.
@@ -125,21 +130,22 @@ class FleetTally:
 
     def _next_end(self) -> int:
         """End of the first window with something to send; what is still buffered may lie in any."""
-        first = stretch_start(self._earliest_ms, self.rules.window) if self._buffer else _NEVER
+        first = stretch_start(self._earliest_ms, self.rules.window) if self._buffered else _NEVER
         return self._ends(min([first, *(start for start, changed in self._windows.items() if changed)]))
 
     # -- grouping ----------------------------------------------------------------------------------
 
     def _group(self) -> None:
         """Groups what is buffered and adds it to the tables."""
-        if not self._buffer:
+        if not self._buffered:
             return
         window = pl.col("ts_ms").floordiv(self.rules.window) * self.rules.window
         # As one piece only where there are hundreds, each of which would be a step of every operation below.
-        events = pl.concat(self._buffer, rechunk=False).select(*NEEDED, window=window)
-        if len(self._buffer) > MOST_PIECES:
+        self._slim_down()
+        events = pl.concat(self._slim, rechunk=False).with_columns(window=window)
+        if events.n_chunks() > MOST_PIECES:
             events = events.rechunk()
-        self._buffer.clear()
+        self._slim.clear()
         self._buffered, self._earliest_ms = 0, _NEVER
         for start in events["window"].unique().to_list():
             if len(self._windows) < MOST_WINDOWS or start in self._windows:
@@ -171,6 +177,11 @@ class FleetTally:
             self._runs.add(bad.filter("timeouts").select(*_RUN, set=_set(_TIMEOUT)))
         hashed = pl.col("args_sha").is_not_null()
         self._group_failing(calls.filter(hashed), bad.filter(hashed))
+
+    def _slim_down(self) -> None:
+        if self._buffer:
+            self._slim.append(pl.concat(self._buffer, rechunk=False).select(NEEDED))
+            self._buffer.clear()
 
     def _group_failing(self, calls: pl.DataFrame, bad: pl.DataFrame) -> None:
         """Adds up calls that failed at some time, and the runs that they failed for.

@@ -17,7 +17,7 @@ FAILED, POOR, UNKNOWN = 1, 2, 4
 RETRIED, THROTTLED = 1, 2
 """Flags of a call: it says that it is a retry; it was answered with 429 or 5xx."""
 
-EMPTY_RESULTS = (text_sha(""), *(sha(value) for value in ("", None, [], {})))
+EMPTY_RESULTS = (text_sha(""), sha(""), sha(None), sha([]), sha({}))
 """Hashes of results with nothing in them."""
 
 _MOST_GAP_MS = 3_600_000

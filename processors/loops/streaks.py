@@ -7,7 +7,7 @@ result is the same however a run's calls are cut into frames.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -74,7 +74,7 @@ def total(value: npt.NDArray[np.generic], runs: Runs, carried: npt.NDArray[np.in
     return sums
 
 
-def lagged(values: npt.NDArray[T], ring: npt.NDArray[T], runs: Runs, lag: int) -> tuple[npt.NDArray[T], Mask]:
+def lagged(values: npt.NDArray[T], ring: npt.NDArray[Any], runs: Runs, lag: int) -> tuple[npt.NDArray[T], Mask]:
     """Per call: the value of the run's call `lag` (at most `RING`) before, and whether there is one."""
     place = np.arange(len(values))
     here = place - lag >= runs.start
@@ -95,7 +95,7 @@ def latest(keys: U32, ring: U32, runs: Runs) -> I64:
     return np.where(runs.ordinal - found <= RING, found, -1)
 
 
-def at_ordinal(ordinal: I64, values: npt.NDArray[T], ring: npt.NDArray[T], runs: Runs) -> npt.NDArray[T]:
+def at_ordinal(ordinal: I64, values: npt.NDArray[T], ring: npt.NDArray[Any], runs: Runs) -> npt.NDArray[T]:
     """Per call: the value of the run's call with that ordinal, one of the `RING` before it; anything where it is -1."""
     place = runs.start + ordinal - (runs.ordinal - (np.arange(len(values)) - runs.start))
     # Places before the run's first are calls of earlier frames.

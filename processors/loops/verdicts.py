@@ -65,10 +65,10 @@ def judge(measures: Measures, rules: LoopRules) -> Iterator[Held]:
     """Every rule that is on. Where several hold at a call, the first is the one that says most about it."""
     m, hopeless = measures, measures.poor_share >= rules.hopeless_share
     if (failing := rules.failing).enabled:
-        few = np.where(m.retried, failing.retries_warning, failing.warning)
+        least = np.where(m.retried, failing.retries_warning, failing.warning)
         patience = np.where(m.retried, failing.retries_critical, failing.critical)
         patience = np.where(hopeless & ~m.retried, np.minimum(patience, failing.hopeless), patience)
-        yield Held(FAILING, _levels(m.failing >= few, m.failing >= patience), m.failing)
+        yield Held(FAILING, _levels(m.failing >= least, m.failing >= patience), m.failing)
     if (repeat := rules.repeat).enabled:
         # A call that fails is the business of the rule above.
         at_once = m.eager_ms < repeat.burst
