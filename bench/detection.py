@@ -65,7 +65,7 @@ def _simulated(context: Context, scenarios: Sequence[Scenario]) -> Mapping[str, 
     days = max(scenario.days for scenario in scenarios)
 
     def pieces() -> Iterator[pl.DataFrame]:
-        for day, piece in enumerate(history(scenarios)):
+        for day, piece in enumerate(history(scenarios, context.options.seed)):
             looping.update(piece.filter("looping")["run_id"].unique())
             context.tell(f"detection: day {min(day + 1, days)} of {days}", min(day / days, 1.0))
             yield piece
@@ -146,7 +146,7 @@ def _recorded(context: Context, folder: Path) -> tuple[Figures, dict[str, Figure
             at = {run: alert for run, alert in alerts.items() if alert is not None}
             peers[peer] |= _named(name, recorded.score(runs, at))
     cases = recorded.read_cases(folder)
-    loops = [any(one.rule.startswith("loop.") for one in backtest(case.events, Rules())) for case in cases]
+    loops = [any(one.severity == "critical" for one in backtest(case.events, Rules())) for case in cases]
     ours |= _named("cases", recorded.score_cases(cases, loops))
     for peer, rule in LOOP_RULES.items():
         said = [any(first_alert(rule, run) is not None for run in recorded.by_run(case.events)) for case in cases]

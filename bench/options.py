@@ -26,6 +26,8 @@ class Options:
     """Part `delay`: how long it sends at that rate."""
     scenarios: tuple[str, ...] = ()
     """Part `detection`: the simulated histories by name; all where none is named."""
+    seed: int = 1
+    """Part `detection`: of the simulated histories; another one is another fleet's luck."""
     recorded: Path | None = None
     """Part `detection`: the folder of recorded runs; see `recorded.find_folder`."""
     folder: Path | None = None

@@ -34,6 +34,7 @@ def bench(
     scenario: Annotated[
         list[str] | None, typer.Option(help="Part detection: a simulated history; all if none is named.")
     ] = None,
+    seed: Annotated[int, typer.Option(help="Part detection: seed of the simulated histories.")] = 1,
     recorded: Annotated[
         Path | None, typer.Option(help="Part detection: folder of recorded runs; RUNWATCH_RECORDED by default.")
     ] = None,
@@ -67,7 +68,9 @@ def bench(
             show(result, console)
 
     try:
-        options = Options(events, repeats, peer_seconds, peers, rate, seconds, tuple(scenario or ()), recorded, folder)
+        options = Options(
+            events, repeats, peer_seconds, peers, rate, seconds, tuple(scenario or ()), seed, recorded, folder
+        )
     except BenchError as error:
         raise Fail(str(error), MISUSED) from error
     if unknown := [name for name in parts or () if name not in PARTS]:

@@ -15,7 +15,7 @@ LOG_DELAY_MS = 250
 """From an event's time to its place in the log."""
 FRAME_MS = 300_000
 """So much of log time comes in at once. Live frames are smaller, which changes nothing but the cost."""
-STRETCH_MS = 3 * FRAME_MS
+STRETCH_MS = 12 * FRAME_MS
 """So often window parts are added up; by default it is every five minutes, which finds the same and costs more."""
 
 
