@@ -22,7 +22,7 @@ RULES = FleetRules(settle=0)
 QUIET = W0 + 2 * MINUTE + RULES.quiet
 
 
-def parts_frame(parts: list[dict[str, Any]], first: int = 0, log_ms: int = W0 + MINUTE, **given: Any) -> Frame:
+def parts_frame(parts: list[dict[str, Any]], first: int = 0, log_ms: int = W0 + MINUTE + RULES.grace, **given: Any) -> Frame:
     values = [wire.encode(one, SCHEMA, SCHEMA.schema_id) for one in parts]
     return frame(values, first, topic="agent.fleet", log_ms=log_ms, **given)
 
@@ -62,7 +62,7 @@ def test_a_replay_says_nothing_and_knows_what_was_said() -> None:
     assert [] == again.take(parts_frame(first, replay=True))
     assert [] == again.take(parts_frame(second, 2, log_ms=W0 + 2 * MINUTE))
     # It ends as it would have.
-    late = W0 + 20 * MINUTE
+    late = W0 + 20 * MINUTE + RULES.grace
     ends = [watch.take(parts_frame([part(19), part(19, 1)], 4, log_ms=late)) for watch in (lived, again)]
     assert ["resolved"] == [one.state for one in ends[0]]
     assert ends[0] == ends[1]
