@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from math import log, log2, sqrt
 
@@ -111,7 +111,9 @@ class MixTrack:
         self._runs += runs
         is_late = end_ms - self._start_ms >= rules.longest
         if self._runs >= rules.least_mix or (is_late and self._runs >= rules.least_mix / 2):
-            measured = _Measured(self._start_ms, _folded(self._counts, self._usual), self._runs)
+            measured = _Measured(
+                self._start_ms, _folded(self._counts, self._usual.keys() | self._after.keys()), self._runs
+            )
             turns += self._point(measured, end_ms)
             self._counts, self._runs = {}, 0.0
         elif is_late:
@@ -155,7 +157,7 @@ class MixTrack:
         return turns
 
     def _changed(self, end_ms: int) -> list[MixTurn]:
-        """The latest measurements together, as few of them as show a change."""
+        """The latest measurements together, as few of them as show a change, in their older half as in the newer."""
         counts: dict[str, float] = {}
         runs = 0.0
         for number, one in enumerate(reversed(self._last), 1):
@@ -165,22 +167,32 @@ class MixTrack:
             if number < LEAST_MEASURED or end_ms - one.start_ms < self.rules.sustain:
                 continue
             excess = self._excess(counts, runs)
-            if excess >= self._bar(counts, runs):
-                return [self._turn("open", "mix", one.start_ms, end_ms, counts, excess)]
+            if excess >= self._bar(counts, runs) and self._is_in_both_halves(number, excess):
+                newer = _sum(one.counts for one in list(self._last)[-(number // 2) :])
+                return [self._turn("open", "mix", one.start_ms, end_ms, newer, excess)]
         return []
 
+    def _is_in_both_halves(self, number: int, excess: float) -> bool:
+        last = list(self._last)[-number:]
+        halves = (last[: number // 2], last[number // 2 :])
+        return all(
+            self._excess(_sum(one.counts for one in half), sum(one.runs for one in half)) >= excess / 2
+            for half in halves
+        )
+
     def _followed(self, end_ms: int) -> list[MixTurn]:
-        while len(self._last) > LEAST_MEASURED:
+        while len(self._last) > self.rules.cool_points:
             self._last.popleft()
         counts = _sum(one.counts for one in self._last)
         runs = sum(one.runs for one in self._last)
         excess = self._excess(counts, runs)
-        if len(self._last) == LEAST_MEASURED and excess < self._bar(counts, runs) / 2:
+        is_back = distance(counts, self._usual) < distance(counts, self._after)
+        if len(self._last) == self.rules.cool_points and is_back and excess < self._bar(counts, runs) / 2:
             self._quiet_until_ms = end_ms + self.rules.cooldown
             return self._end("back", end_ms, counts, excess)
         if end_ms - self._opened_ms >= self.rules.accept:
             turns = self._end("accepted", end_ms, self._after, excess)
-            self._usual, self._usual_runs = self._after, self._after_runs
+            self._usual, self._usual_runs = dict(self._after), self._after_runs
             self._past.clear()
             return turns
         return []
@@ -231,11 +243,13 @@ def _faded(held: dict[str, float], held_runs: float, measured: _Measured, most: 
     return held_runs
 
 
-def _folded(counts: dict[str, float], usual: Mapping[str, float]) -> dict[str, float]:
-    """The counts with what is beyond `MOST_PARTS` as one; parts that the baseline knows stay by themselves."""
-    if len(counts.keys() | usual.keys()) <= MOST_PARTS:
+def _folded(counts: dict[str, float], usual: Set[str]) -> dict[str, float]:
+    """The counts with what is beyond `MOST_PARTS` as one; parts that are known stay by themselves."""
+    new = counts.keys() - usual
+    room = max(MOST_PARTS - 1 - len(usual), 0)
+    if len(new) <= room:
         return counts
-    kept = set(sorted(counts, key=lambda name: (name not in usual, -counts[name], name))[: MOST_PARTS // 2])
+    kept = set(sorted(new, key=lambda name: (-counts[name], name))[:room])
     folded: dict[str, float] = {}
     for name, count in counts.items():
         place = name if name in kept or name in usual else REST

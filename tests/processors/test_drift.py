@@ -60,7 +60,8 @@ def test_one_huge_run_that_is_under_way_is_no_drift_of_what_steps_take() -> None
     def at(minute: int, own: int) -> Window:
         # Three runs of ten steps a minute; and one whose requests grow and grow.
         tokens = 30 * 2_000 + own * 30_000
-        return window(minute, 10.0, 3, model_calls=30 + own, input_tokens=tokens, tool_calls=30 + own)
+        took = [20_000.0] * 3
+        return window(minute, 10.0, 3, model_calls=30 + own, input_tokens=tokens, tool_calls=30 + own, run_ms=took)
 
     assert [] == told([at(minute, 100 if 60 <= minute < 75 else 0) for minute in range(120)])
     # All runs do that: it shows in the runs that end.
