@@ -47,10 +47,10 @@ class Crowd:
         windows = [one for one in self._windows if one[0] > since_ms]
         if not windows:
             return False
-        made, ended = (sum(one[at] for one in windows) for at in (1, 2))
+        made, ended = sum(one[1] for one in windows), sum(one[2] for one in windows)
         if max(one[3] for one in windows) > max(_LARGEST * ended, _FEW):
             return True
-        took = [one[4] for one in self._windows if one[4] is not None]
+        took: list[float] = [one[4] for one in self._windows if one[4] is not None]
         # Of agents whose runs do not tell, or never end, nothing is known.
         is_short = bool(took) and 4 * max(took) < windows[-1][0] - since_ms
         return steps and is_short and made > _OPEN * ended + _FEW

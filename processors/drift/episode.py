@@ -44,9 +44,16 @@ class Episode:
     usual: float
     after: Baseline
     """What was measured since it opened: the new normal, should it last."""
+    covered_ms: int = field(default=0)
+    """Of one that is not spoken of, since another says the same: until when it is not."""
     checked_ms: int = field(default=0)
     """When it was last asked whether it still climbs, and its level beside the usual then."""
     checked_apart: float = field(default=0.0)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it was spoken of."""
+        return bool(self.anomaly_id)
 
     @property
     def sign(self) -> int:

@@ -62,7 +62,7 @@ class _Agent:
     def is_open(self, names: tuple[str, ...]) -> bool:
         """Whether one of these metrics has gone bad for the agent as a whole."""
         return any(
-            track.episode is not None and track.episode.sign > 0
+            track.episode is not None and track.episode.is_told and track.episode.sign > 0
             for name in names
             if (track := self.tracks.get(name)) is not None
         )
@@ -223,6 +223,7 @@ class DriftJudge:
                     falls.append((track, turn))
                 else:
                     found += self._taken(agent, held, track, turn)
+            found += self._uncovered(agent, held, track)
         found += self._fallen(agent, held, falls)
         counts = {reason: float(count) for reason, count in window.stop_reasons.items()}
         found += self._judge_mix(agent, held, STOP_MIX, window, counts, sum(counts.values()))
@@ -237,6 +238,7 @@ class DriftJudge:
             for track in tracks.values():
                 for turn in track.add(window.start_ms, window.end_ms, share):
                     found += self._taken(agent, held, track, turn, version=version)
+                found += self._uncovered(agent, held, track, version=version)
         return found
 
     def _judge_tools(self, agent: str, held: _Agent, window: ToolWindow) -> list[Anomaly]:
@@ -246,6 +248,7 @@ class DriftJudge:
             for track in self._tracks_of(held.tools, tool, TOOL_METRICS, self.rules.most_tools, None).values():
                 for turn in track.add(window.start_ms, window.end_ms, share):
                     found += self._taken(agent, held, track, turn, tool=tool)
+                found += self._uncovered(agent, held, track, tool=tool)
         counts = {tool: float(share.sums["tool_calls"]) for tool, share in window.tools.items()}
         # A run's calls hang together: the mix is of as many things as there are runs.
         runs = sum(counts.values()) * held.causes.runs_per_call
@@ -287,9 +290,9 @@ class DriftJudge:
     ) -> list[Anomaly]:
         """The anomaly of a turn; none of a proposal that says what is said already."""
         metric = track.metric
-        if turn.how == "fall" and turn.state == "open":
-            return []
         if turn.state != "open":
+            if not turn.anomaly_id:
+                return []
             if turn.anomaly_id == (held.fall.anomaly_id if held.fall else None):
                 return self._risen(agent, held, turn)
             message = sentences.sentence(metric, _subject(agent, version, tool), turn)
@@ -299,16 +302,39 @@ class DriftJudge:
                 if track is held.tracks.get(metric.name):
                     held.begin_parts_anew()
             return [anomaly]
-        is_part = track is not held.tracks.get(metric.name)
-        if held.is_open((*metric.implied_by, metric.name) if is_part else metric.implied_by):
-            track.covered()
+        if turn.how == "fall":
             return []
         if metric.sums and tool is None and held.crowd.is_one_run(turn.onset_ms, steps=metric.is_of_steps):
             return []
+        if held.is_open(_said_by(held, track)):
+            track.cover(turn)
+            return []
+        return [self._opened(agent, held, track, turn, version, tool)]
+
+    def _uncovered(
+        self, agent: str, held: _Agent, track: Track, version: str | None = None, tool: str | None = None
+    ) -> list[Anomaly]:
+        """An episode that was not spoken of while another said the same, and that outlasts it."""
+        if track.episode is None or track.episode.is_told:
+            return []
+        if held.is_open(_said_by(held, track)):
+            track.still_covered()
+            return []
+        turn = track.uncovered()
+        return [] if turn is None else [self._opened(agent, held, track, turn, version, tool)]
+
+    def _opened(
+        self, agent: str, held: _Agent, track: Track, turn: Turn, version: str | None, tool: str | None
+    ) -> Anomaly:
+        metric = track.metric
+        is_part = track is not held.tracks.get(metric.name)
         rule = f"drift.{metric.name}"
         about = () if not is_part else ("tool", tool) if tool is not None else ("version", version)
         anomaly_id = derived_hex(rule, agent, *about, turn.onset_ms)
-        track.open(turn, anomaly_id)
+        if track.episode is None:
+            track.open(turn, anomaly_id)
+        else:
+            track.episode.anomaly_id = anomaly_id
         cause = "" if is_part else held.causes.of(metric.name) or _version_to_blame(held, metric, turn)
         opened = Anomaly(
             anomaly_id=anomaly_id,
@@ -325,7 +351,7 @@ class DriftJudge:
             message=sentences.sentence(metric, _subject(agent, version, tool), turn, cause),
         )
         held.episodes[anomaly_id] = opened
-        return [opened]
+        return opened
 
     def _fallen(self, agent: str, held: _Agent, falls: list[tuple[Track, Turn]]) -> list[Anomaly]:
         """One anomaly for all that falls at a time, and what falls later joins it in silence."""
@@ -475,6 +501,12 @@ def _version_to_blame(held: _Agent, metric: Metric, turn: Turn) -> str:
     (worst, version), (second, _) = sorted(now, key=lambda one: (-one[0], str(one[1])))[:2]
     is_clear = worst - second >= log(_CLEARLY) and second - turn.usual < log(_CLEARLY)
     return f"It is version {version}'s." if is_clear else ""
+
+
+def _said_by(held: _Agent, track: Track) -> tuple[str, ...]:
+    """The agent's metrics whose episodes say what one of this track would."""
+    metric = track.metric
+    return metric.implied_by if track is held.tracks.get(metric.name) else (*metric.implied_by, metric.name)
 
 
 def _subject(agent: str, version: str | None, tool: str | None) -> str:

@@ -167,18 +167,21 @@ class MixTrack:
             if number < LEAST_MEASURED or end_ms - one.start_ms < self.rules.sustain:
                 continue
             excess = self._excess(counts, runs)
-            if excess >= self._bar(counts, runs) and self._is_in_both_halves(number, excess):
+            if excess >= self._bar(counts, runs) and self._is_throughout(number, excess):
                 newer = _sum(one.counts for one in list(self._last)[-(number // 2) :])
                 return [self._turn("open", "mix", one.start_ms, end_ms, newer, excess)]
         return []
 
-    def _is_in_both_halves(self, number: int, excess: float) -> bool:
+    def _is_throughout(self, number: int, excess: float) -> bool:
+        """Whether both halves of the last measurements show it, and the oldest of them is nearer to the newer half."""
         last = list(self._last)[-number:]
-        halves = (last[: number // 2], last[number // 2 :])
-        return all(
-            self._excess(_sum(one.counts for one in half), sum(one.runs for one in half)) >= excess / 2
-            for half in halves
-        )
+        older, newer = last[: number // 2], last[number // 2 :]
+        oldest = last[: 1 if last[0].runs >= 2 * self.rules.least_mix else max(number // 3, 1)]
+        for half in (older, newer):
+            if self._excess(_sum(one.counts for one in half), sum(one.runs for one in half)) < excess / 2:
+                return False
+        began = _sum(one.counts for one in oldest)
+        return distance(began, _sum(one.counts for one in newer)) < distance(began, self._usual)
 
     def _followed(self, end_ms: int) -> list[MixTurn]:
         while len(self._last) > self.rules.cool_points:

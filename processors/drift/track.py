@@ -147,8 +147,8 @@ class Track:
             turn.level,
             turn.usual,
             after,
-            turn.ts_ms,
-            turn.level - turn.usual,
+            checked_ms=turn.ts_ms,
+            checked_apart=turn.level - turn.usual,
         )
 
     def lowered(self) -> Turn | None:
@@ -169,9 +169,31 @@ class Track:
         self._pending.clear()
         self._forget_measurement()
 
-    def covered(self) -> None:
-        """Another episode says what a proposal would: for a while this one proposes none."""
-        self._quiet_until_ms = self._end_ms + self.rules.cooldown
+    def cover(self, turn: Turn) -> None:
+        """Makes a proposal an episode that is not spoken of: another says the same."""
+        self.open(turn, "")
+        self.still_covered()
+
+    def still_covered(self) -> None:
+        """The other one goes on."""
+        if self.episode is not None:
+            self.episode.covered_ms = self._end_ms + self.rules.cooldown
+
+    def uncovered(self) -> Turn | None:
+        """The turn that opens an episode that was covered, once the other has been over for a while."""
+        episode = self.episode
+        if episode is None or episode.is_told or self._end_ms < episode.covered_ms:
+            return None
+        level = episode.after.trailing()
+        return Turn(
+            "open",
+            episode.how,
+            episode.severity,
+            episode.onset_ms,
+            self._end_ms,
+            episode.level if level is None else level,
+            episode.usual,
+        )
 
     def fell_silent(self) -> list[Turn]:
         """Ends what is open: nothing more was heard."""
