@@ -114,7 +114,7 @@ class MergeRules(Section):
         5_000, ge=100, description="A partition that was silent about an agent for so long is not waited for."
     )
     settle: Duration = Field(
-        4_000,
+        6_000,
         ge=0,
         description="How long an agent that was silent, or is new, is listened to before its windows are judged: "
         "partitions tell what they have of it one after the other.",
@@ -128,7 +128,7 @@ class MergeRules(Section):
         description="A window that ends so far ahead of the log waits: judged, it would make all before it late.",
     )
     most_windows: int = Field(
-        240, ge=1, description="Windows that an agent may have waiting; beyond it the oldest is judged as it is."
+        2_000, ge=1, description="Windows that an agent may have waiting; beyond it the oldest is judged as it is."
     )
     most_tools: int = Field(
         50, ge=0, le=10_000, description="Tools of an agent that are looked at in a window: its most called ones."
