@@ -56,7 +56,7 @@ class _Agent:
         for parts in (self.tools.values(), self.versions.values()):
             for tracks in parts:
                 for track in tracks.values():
-                    if track.episode is None:
+                    if track.episode is None or not track.episode.is_told:
                         track.begin_anew()
 
     def is_open(self, names: tuple[str, ...]) -> bool:

@@ -180,20 +180,21 @@ class Track:
             self.episode.covered_ms = self._end_ms + self.rules.cooldown
 
     def uncovered(self) -> Turn | None:
-        """The turn that opens an episode that was covered, once the other has been over for a while."""
+        """The turn that opens an episode that was covered, once the other has been over for a while and it goes on."""
         episode = self.episode
         if episode is None or episode.is_told or self._end_ms < episode.covered_ms:
             return None
-        level = episode.after.trailing()
+        reference = self.reference(self._end_ms)
+        if reference is None:
+            return None
+        bar = reference.above + (log(self.rules.factor) if episode.how == "factor" else log1p(self.rules.step))
+        found = self._sustained(1, reference, bar, self.rules.sustain, self.rules.least_measured)
+        if found is None:
+            return None
         return Turn(
-            "open",
-            episode.how,
-            episode.severity,
-            episode.onset_ms,
-            self._end_ms,
-            episode.level if level is None else level,
-            episode.usual,
-        )
+            "open", episode.how, episode.severity, episode.onset_ms, self._end_ms, found.level, reference.level,
+            is_seasonal=reference.seasonal,
+        )  # fmt: skip
 
     def fell_silent(self) -> list[Turn]:
         """Ends what is open: nothing more was heard."""
