@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ...schemas.anomalies import Anomaly
@@ -22,6 +22,10 @@ class FleetJudge:
         self._retries = StormJudge(RETRIES, rules.retries)
         self._timeouts = StormJudge(TIMEOUTS, rules.timeouts)
         self._handoffs = HandoffJudge(rules.handoffs)
+        # End of the last window that was judged.
+        self._judged_ms: int | None = None
+        # After so long without anything, no episode is open.
+        self._longest_ms = rules.window + max(rules.failing.within, rules.handoffs.cool)
 
     def add(self, part: Mapping[str, Any], log_ms: int) -> None:
         """Takes a part, as `FleetMerger.add`."""
@@ -39,13 +43,22 @@ class FleetJudge:
         return [
             anomaly
             for window in windows
+            for one in (*self._empty_before(window), window)
             for anomaly in (
-                *self._failing.judge(window),
-                *self._retries.judge(window, window.retries),
-                *self._timeouts.judge(window, window.timeouts),
-                *self._handoffs.judge(window),
+                *self._failing.judge(one),
+                *self._retries.judge(one, one.retries),
+                *self._timeouts.judge(one, one.timeouts),
+                *self._handoffs.judge(one),
             )
         ]
+
+    def _empty_before(self, window: FleetWindow) -> Iterator[FleetWindow]:
+        """The windows in which nothing happened: episodes end in them too, whether or not somebody told of them."""
+        length = window.end_ms - window.start_ms
+        last, self._judged_ms = self._judged_ms, window.end_ms
+        if last is not None:
+            for start_ms in range(last, min(window.start_ms, last + self._longest_ms), length):
+                yield FleetWindow(start_ms, start_ms + length)
 
     @property
     def late(self) -> int:

@@ -71,6 +71,8 @@ class FleetMerger:
         # Partition → its watermark (event time), and when it was last heard of (log time).
         self._marks: dict[int, tuple[int, int]] = {}
         self._judged_ms = -1
+        # When a partition was heard of that is new, or was silent (log time).
+        self._newcomer_ms = -(2**62)
         # Window → when its first part came (log time).
         self._heard_ms: dict[int, int] = {}
         self.late = 0
@@ -81,7 +83,9 @@ class FleetMerger:
     def add(self, part: Mapping[str, Any], log_ms: int) -> None:
         """Takes a record of `fleet_part.avsc`, with times in milliseconds, that was appended at that log time."""
         partition = part["source_partition"]
-        mark, heard = self._marks.get(partition, (0, 0))
+        mark, heard = self._marks.get(partition, (0, -(2**62)))
+        if heard < log_ms - self.rules.quiet:
+            self._newcomer_ms = log_ms
         self._marks[partition] = (max(mark, part["watermark_ms"]), max(heard, log_ms))
         start = part["window_start_ms"]
         if start <= self._judged_ms:
@@ -105,8 +109,8 @@ class FleetMerger:
             self.wild += 1
         out: list[FleetWindow] = []
         for place, start in enumerate(starts):
-            # Partitions take turns to send: one that is new, or was silent, may be about to.
-            settled = self._heard_ms[start] + self.rules.settle <= log_ms
+            # Partitions take turns to send: where one is new, or was silent, others may be too and about to send.
+            settled = max(self._heard_ms[start], self._newcomer_ms) + self.rules.settle <= log_ms
             # Of too many, the oldest are judged as they are.
             if len(starts) - place <= self.rules.most_windows and not (
                 settled and start + self.rules.window <= through

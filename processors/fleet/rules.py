@@ -74,14 +74,11 @@ class FleetRules(Section):
     grace: Duration = Field(
         10_000, ge=0, le=3_600_000, description="How long after a window's end, by event time, it is closed."
     )
-    idle: Duration = Field(
-        30_000, ge=1_000, description="After how long without events, by log time, a partition closes its windows."
-    )
     skew: Duration = Field(
         5_000, ge=0, description="An event's clock moves the watermark no further ahead of the log than this."
     )
     quiet: Duration = Field(
-        90_000, ge=100, description="A partition that was silent for so long, by log time, is not waited for."
+        180_000, ge=100, description="A partition that was silent for so long, by log time, is not waited for."
     )
     settle: Duration = Field(
         5_000, ge=0, description="How long after its first part came a window is judged: partitions take turns to send."

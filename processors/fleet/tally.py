@@ -55,6 +55,8 @@ class FleetTally:
         self._slot_ms = -1
         self._log_ms = 0
         self._mark_ms = 0
+        # Start of the latest window that was over and told.
+        self._told_ms: int | None = None
         self._version = 0
         self._buffer: list[pl.DataFrame] = []
         self._buffered = 0
@@ -93,6 +95,9 @@ class FleetTally:
         # Nothing happens after it was logged: a clock that is ahead must not make everybody else's events late.
         self._mark_ms = max(self._mark_ms, min(int(times.max()), log_ms + self.rules.skew))
         self._earliest_ms = min(self._earliest_ms, int(times.min()))
+        if self._told_ms is None:
+            # There is nothing to tell of the time before.
+            self._told_ms = stretch_start(self._mark_ms, self.rules.window) - self.rules.window
         self._buffer.append(columns)
         self._buffered += columns.height
         if self._buffered >= self.rules.buffer_events:
@@ -109,21 +114,30 @@ class FleetTally:
         if self._slot_ms < 0:
             return []
         over = self._slot_ms < over_ms
-        idle = log_ms - self._log_ms >= self.rules.idle
-        through = 2 * _NEVER if over or idle else self._mark_ms - self.rules.grace
-        if through < self._next_end():
+        # Where nothing comes, time goes on as the log's does: a partition with little to do is through when all are.
+        # At a stretch's end something did come, and is not told yet.
+        mark_ms = self._mark_ms + (0 if over else min(max(0, log_ms - self._log_ms), self.rules.quiet))
+        through = 2 * _NEVER if over else mark_ms - self.rules.grace
+        latest = self._over_by(mark_ms)
+        tells = not over and self._told_ms is not None and latest > self._told_ms
+        if through < self._next_end() and not tells:
             return []
         self._group()
-        if idle:
-            # Nobody need wait for more of the windows that are told now.
-            self._mark_ms = max(self._mark_ms, min(log_ms, self._ends(max(self._windows)) + self.rules.grace))
-        windows = [start for start, changed in self._windows.items() if changed and self._ends(start) <= through]
-        out = self._sent(sorted(windows))
+        windows = {start for start, changed in self._windows.items() if changed and self._ends(start) <= through}
+        if tells:
+            # Told even if nothing happened in it, so that nobody waits for it.
+            windows.add(latest)
+            self._told_ms = latest
+        out = self._sent(sorted(windows), mark_ms)
         if over:
             self._forget()
             self._known_before, self._known = self._known, _NO_CALLS
             self._slot_ms = -1
         return out
+
+    def _over_by(self, mark_ms: int) -> int:
+        """Start of the latest window that is over at that time."""
+        return stretch_start(mark_ms - self.rules.grace, self.rules.window) - self.rules.window
 
     def _ends(self, start_ms: int) -> int:
         return start_ms + self.rules.window
@@ -218,10 +232,10 @@ class FleetTally:
 
     # -- sending -----------------------------------------------------------------------------------
 
-    def _sent(self, windows: list[int]) -> list[dict[str, Any]]:
+    def _sent(self, windows: list[int], mark_ms: int) -> list[dict[str, Any]]:
         """The parts of these windows, which are marked as sent."""
         out = [self._part(start, **one) for start in windows for one in self._edges.pieces(start)]
-        self._windows.update(dict.fromkeys(windows, False))
+        self._windows.update(dict.fromkeys(self._windows.keys() & set(windows), False))
         among = pl.col("window").is_in(windows)
         loudest = (pl.col("storm") + pl.col("timeouts"), "calls")
         rows = first_of(self._tools.frame().filter(among), loudest, self.rules.most_tools)
@@ -232,7 +246,7 @@ class FleetTally:
         out += (self._call_part(row, failing) for row in rows.iter_rows(named=True))
         self._tools.sent(windows)
         self._calls.sent(windows)
-        return out
+        return [{**part, "watermark_ms": mark_ms} for part in out]
 
     def _ranked(self) -> pl.DataFrame:
         """The failing calls and how many runs each has `hit`, whatever the window: what many runs meet comes first."""
@@ -274,7 +288,6 @@ class FleetTally:
             "slot_ms": self._slot_ms,
             "window_ms": self.rules.window,
             "version": self._version,
-            "watermark_ms": self._mark_ms,
             **given,
         }
 

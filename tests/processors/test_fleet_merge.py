@@ -109,10 +109,19 @@ def test_up_to_a_time() -> None:
 def test_a_window_is_not_judged_before_all_have_had_their_turn_to_send() -> None:
     merger = FleetMerger(FleetRules(settle=4000))
     now = W0 + 3 * MINUTE
-    merger.add(tool(0), now)
     merger.add(tool(-1), now - 4000)
+    merger.add(tool(0), now)
     assert [-1] == starts(merger.ready(now + 3999))
+    assert [0] == starts(merger.ready(now + 4000))
+
+
+def test_a_new_partition_is_hardly_alone() -> None:
+    merger = FleetMerger(FleetRules(settle=4000))
+    now = W0 + 3 * MINUTE
+    merger.add(tool(0), now)
     # Of a backlog, partitions tell one after the other.
     merger.add(tool(0, partition=1), now + 3999)
-    (found,) = merger.ready(now + 4000)
-    assert (20, 0) == (found.retries["t"].calls, merger.late)
+    assert [] == merger.ready(now + 4000)
+    merger.add(tool(0, partition=2), now + 5000)
+    (found,) = merger.ready(now + 9000)
+    assert (30, 0) == (found.retries["t"].calls, merger.late)

@@ -105,10 +105,11 @@ def test_runs_with_a_parent() -> None:
 def test_many_children_go_out_in_pieces_of_which_only_the_last_is_sent_again() -> None:
     tally = FleetTally(0, FleetRules(), STRETCH)
     tally.add(columns([start(f"r{number}", "a", number, "x") for number in range(2500)]), T0, 2500)
-    first = tally.parts(T0 + STRETCH)
+    over = W0 + MINUTE + FleetRules().grace
+    first = tally.parts(over)
     assert [(0, 1000), (1, 1000), (2, 500)] == [(part["piece"], len(part["child_runs"])) for part in first]
     tally.add(columns([start("late", "a", 2600, "x")]), T0, 2501)
-    again = tally.parts(T0 + STRETCH)
+    again = tally.parts(over)
     assert [(2, 501)] == [(part["piece"], len(part["child_runs"])) for part in again]
     assert 2501 == len(merged([*first, *again])[0].children)
 
@@ -128,12 +129,20 @@ def test_a_window_is_sent_when_it_is_over_and_again_when_it_changed() -> None:
     assert [(None, 0), ("t", 2)] == [(part["tool"], part["calls"]) for part in tally.parts(T0 + late)]
 
 
-def test_a_silent_partition_closes_its_windows_and_keeps_nobody_waiting() -> None:
+def test_where_nothing_comes_time_goes_on_as_the_logs_does() -> None:
     tally = FleetTally(0, FleetRules(), STRETCH)
-    tally.add(columns([call("r", 0)]), T0 + 1000, 1)
-    assert [] == tally.parts(T0 + 1000 + FleetRules().idle - 1)
-    parts = tally.parts(T0 + 2 * MINUTE)
-    assert 2 * [W0 + MINUTE + FleetRules().grace] == [part["watermark_ms"] for part in parts]
+    log = T0 + 5000
+    tally.add(columns([call("r", 0)]), log, 1)
+    tally.parts(log)
+    through = W0 + MINUTE + FleetRules().grace - T0
+    assert [] == tally.parts(log + through - 1)
+    parts = tally.parts(log + through)
+    assert [(None, W0, T0 + through), ("t", W0, T0 + through)] == [
+        (part["tool"], part["window_start_ms"], part["watermark_ms"]) for part in parts
+    ]
+    # It is told once of a window in which nothing happened, and not for ever.
+    empty = [part for later in range(0, 10 * MINUTE, 1000) for part in tally.parts(log + through + later)]
+    assert [W0 + MINUTE] == [part["window_start_ms"] for part in empty]
 
 
 def test_a_clock_that_is_ahead_moves_the_watermark_hardly_ahead_of_the_log() -> None:
@@ -183,7 +192,15 @@ def test_parts_on_the_way_and_their_order_change_nothing(
             # By a clock that finds everybody silent.
             parts += tally.parts(T0 + STRETCH)
     parts += tally.parts(T0, over_ms=T0 + STRETCH)
-    assert merged(tallied(events)) == merged(data.draw(st.permutations(parts)))
+    found = merged(data.draw(st.permutations(parts)))
+    # Windows in which nothing happened are told while somebody waits for them.
+    empty = {one.start_ms for one in found} - {_window(one) for one in events}
+    assert merged(tallied(events)) == [one for one in found if one.start_ms not in empty]
+    assert all(one == FleetWindow(one.start_ms, one.end_ms) for one in found if one.start_ms in empty)
+
+
+def _window(event: dict[str, Any]) -> int:
+    return int(event["ts_ms"]) // MINUTE * MINUTE
 
 
 @settings(max_examples=60)

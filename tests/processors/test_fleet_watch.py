@@ -22,7 +22,9 @@ RULES = FleetRules(settle=0)
 QUIET = W0 + 2 * MINUTE + RULES.quiet
 
 
-def parts_frame(parts: list[dict[str, Any]], first: int = 0, log_ms: int = W0 + MINUTE + RULES.grace, **given: Any) -> Frame:
+def parts_frame(
+    parts: list[dict[str, Any]], first: int = 0, log_ms: int = W0 + MINUTE + RULES.grace, **given: Any
+) -> Frame:
     values = [wire.encode(one, SCHEMA, SCHEMA.schema_id) for one in parts]
     return frame(values, first, topic="agent.fleet", log_ms=log_ms, **given)
 
@@ -87,10 +89,10 @@ def test_from_events_to_an_anomaly_over_two_partitions(ticks: bool) -> None:
         records = [failure(run, 1000 * number, agent="a") for number, run in enumerate(runs)]
         sent += events.take(frame([message(one) for one in records], partition=partition, log_ms=T0)).fleet_parts
         if ticks:
-            sent += events.fleet_parts(partition, T0 + RULES.idle)
+            sent += events.fleet_parts(partition, T0 + 80_000)
         next_one = [message(call("late", STRETCH, number)) for number in range(2)]
         sent += events.take(frame(next_one, 6, partition=partition, log_ms=T0 + STRETCH)).fleet_parts
-        sent += events.fleet_parts(partition, T0 + STRETCH + RULES.idle)
+        sent += events.fleet_parts(partition, T0 + STRETCH + 80_000)
     assert [] == events.fleet_parts(7, T0)
     watch = watching()
     found = watch.take(parts_frame(sent, log_ms=T0 + STRETCH)) + watch.quiet(T0 + STRETCH + 2 * RULES.quiet)

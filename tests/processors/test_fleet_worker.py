@@ -15,7 +15,6 @@ pytestmark = pytest.mark.stack
 RUNS = 40
 RULES = """\
 fleet:
-  idle: 2s
   quiet: 20s
 """
 
