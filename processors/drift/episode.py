@@ -25,8 +25,6 @@ class Turn:
     usual: float
     is_seasonal: bool = False
     """Whether `usual` is that of the time of day."""
-    trend: float = 0.0
-    """Of a slow climb, how much an hour."""
     anomaly_id: str = ""
     """Of the episode, where it is open already."""
 

@@ -50,9 +50,9 @@ class Track:
     """Windows in, turns out. Pure: the same windows give the same turns."""
 
     def __init__(
-        self, metric: Metric, rules: DriftRules, fallback: Baseline | None = None, *, may_creep: bool = False
+        self, metric: Metric, rules: DriftRules, fallback: Track | None = None, *, may_creep: bool = False
     ) -> None:
-        """`fallback`: a version's agent's baseline, which it is held against until it has one of its own.
+        """`fallback`: a version's agent's track; it is held against its baseline until it has one of its own.
 
         `may_creep`: whether slow climbs are looked for.
         """
@@ -96,7 +96,7 @@ class Track:
     def reference(self, at_ms: int) -> Reference | None:
         """What is usual at this time."""
         if self._fallback is not None and (self.baseline.hours is None or len(self.baseline) < MOST_PENDING_TRAILING):
-            return self._fallback.reference(at_ms)
+            return self._fallback.baseline.reference(at_ms)
         return self.baseline.reference(at_ms)
 
     def add(self, start_ms: int, end_ms: int, totals: Totals) -> list[Turn]:
@@ -329,9 +329,7 @@ class Track:
             or now_ms < self._quiet_until_ms
         ):
             return []
-        level = usual + climbed
-        trend = 2 * climbed / lasted
-        return [Turn("open", "creep", "warning", onset_ms, now_ms, level, usual, is_seasonal=True, trend=trend)]
+        return [Turn("open", "creep", "warning", onset_ms, now_ms, usual + climbed, usual, is_seasonal=True)]
 
     def _opening(
         self, how: How, onset_ms: int, end_ms: int, level: float, reference: Reference, is_critical: bool = False
