@@ -85,7 +85,8 @@ def _totals(told: Sequence[Verdict]) -> tuple[Figures, list[str]]:
         figures[f"{name}_agent_days"] = round(days, 1)
         figures[f"{name}_false"] = wrong
         figures[f"{name}_false_per_{PER_DAYS}_days"] = round(wrong / days * PER_DAYS, 2) if days else 0.0
-    if figures[f"quiet_false_per_{PER_DAYS}_days"] > MOST_WRONG:
+    # Of a few days one episode says nothing about thirty.
+    if figures["quiet_false"] > MOST_WRONG * max(figures["quiet_agent_days"] / PER_DAYS, 1):
         problems.append(f"detection: more than {MOST_WRONG:g} false episode in {PER_DAYS} agent-days")
     return figures, problems
 
