@@ -110,12 +110,12 @@ class RunawayRule(Section):
     """A run that takes far more than its agent's runs ever do."""
 
     enabled: bool = Field(True, description="Whether the rule speaks at all.")
-    warning: float = Field(3.0, ge=1, description="Times the most that one of the agent's latest 512 runs took.")
-    critical: float = Field(6.0, ge=1, description="Times the most that one of the agent's latest 512 runs took.")
+    warning: float = Field(4.0, ge=1, description="Times the most that one of the agent's latest 512 runs took.")
+    critical: float = Field(8.0, ge=1, description="Times the most that one of the agent's latest 512 runs took.")
     spread_warning: float = Field(
-        5.0, ge=0, description="And so many times as far from the median as most runs are, on a scale of ratios."
+        5.5, ge=0, description="And so many times as far from the median as most runs are, on a scale of ratios."
     )
-    spread_critical: float = Field(6.5, ge=0, description="The same.")
+    spread_critical: float = Field(7.0, ge=0, description="The same.")
     least_runs: int = Field(30, ge=5, le=512, description="Ended runs of the agent, before anything is held to them.")
     least_steps: int = Field(50, ge=1, description="Fewer steps are never too many.")
     least_tokens: int = Field(100_000, ge=1, description="Fewer tokens are never too many.")

@@ -15,7 +15,18 @@ from runwatch.schemas.anomalies import Anomaly
 from .support import T0, columns, cut, event, offsets
 
 RULES = LoopRules.model_validate(
-    {"runaway": {"least_runs": 5, "least_steps": 8, "least_tokens": 1_000, "least_cost_usd": 0.5}}
+    {
+        "runaway": {
+            "warning": 3.0,
+            "critical": 6.0,
+            "spread_warning": 5.0,
+            "spread_critical": 6.5,
+            "least_runs": 5,
+            "least_steps": 8,
+            "least_tokens": 1_000,
+            "least_cost_usd": 0.5,
+        }
+    }
 )
 
 
