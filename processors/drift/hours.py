@@ -25,7 +25,7 @@ class Hours:
     def __init__(self, days: int) -> None:
         self._days = days
         self._levels: npt.NDArray[np.float32] = np.full(days * DAY_H, np.nan, np.float32)
-        self._numbers: npt.NDArray[np.int32] = np.full(days * DAY_H, -1, np.int32)
+        self._numbers: npt.NDArray[np.int64] = np.full(days * DAY_H, -1, np.int64)
         self._counts: npt.NDArray[np.int32] = np.zeros(days * DAY_H, np.int32)
 
     def put(self, hour: int, level: float, count: int) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 from .. import sketch
 from ..merge import Totals
 
+_MOST = 1e300
 Weight = Literal["runs", "share", "calls", "quantile"]
 """Which of the rules says how much a measurement needs: `least_runs`, `least_share` and so on."""
 
@@ -44,8 +45,10 @@ class Metric:
     def level(self, value: float) -> float:
         """The logarithm of how bad a value is: differences of it are factors."""
         if self.is_share:
-            return math.log(max(1.0 - value if self.falls else value, 0.0) + self.floor)
-        return math.log(max(value, self.floor))
+            share = 1.0 - value if self.falls else value
+            # Outcomes and spend are what agents say they are, also what cannot be.
+            return math.log((min(share, 1.0) if share > 0 else 0.0) + self.floor)
+        return math.log(min(value, _MOST) if value > self.floor else self.floor)
 
     def value(self, level: float) -> float:
         """The value that has this level."""

@@ -94,7 +94,7 @@ class MixTrack:
 
     def add(self, start_ms: int, end_ms: int, counts: Mapping[str, float], runs: float) -> list[MixTurn]:
         """The next window: counts of a mix, and the runs they are of. A turn that opens is a proposal; see `open`."""
-        if runs <= 0 or not counts:
+        if runs <= 0 or not any(count > 0 for count in counts.values()):
             return []
         rules = self.rules
         turns: list[MixTurn] = []
@@ -107,7 +107,8 @@ class MixTrack:
         if not self._runs:
             self._start_ms = start_ms
         for name, count in counts.items():
-            self._counts[name] = self._counts.get(name, 0.0) + count
+            if count > 0:
+                self._counts[name] = self._counts.get(name, 0.0) + count
         self._runs += runs
         is_late = end_ms - self._start_ms >= rules.longest
         if self._runs >= rules.least_mix or (is_late and self._runs >= rules.least_mix / 2):
