@@ -23,8 +23,9 @@ OK, RETRIED, RETRY, FAILING = range(4)
 
 LOOP_FROM = 2
 """A looping run's first healthy tool calls."""
-# Calls a round, and after how many calls the detectors' default rules hold.
-LOOPS = ((1, 4), (1, 4), (2, 6), (3, 9))
+# Calls a round, and after how many calls the detectors' default rules first speak of it: of rounds of three calls
+# because nothing in them is new.
+LOOPS = ((1, 3), (1, 3), (2, 6), (3, 8))
 FAILING_LOOP = 1
 LEAST_LOOPING = 28
 """Steps of the shortest looping run: enough for three rounds of three calls, each after the model's answer."""
@@ -85,7 +86,7 @@ class Plan:
         """What came back: equal numbers are the same."""
         self.manner: Ints = manner[order]
         self.completes: Mask = completes[order]
-        """The calls with which a loop becomes one."""
+        """The calls with which a loop is first told of."""
         self.agent: Ints = rng.integers(0, shape.agents, len(lengths))
         """Per run: its agent."""
         self.looping: Ints = np.flatnonzero(looping)
@@ -118,7 +119,7 @@ def _runs(shape: FleetShape, rng: np.random.Generator) -> tuple[Ints, Mask]:
 def _calls(
     shape: FleetShape, rng: np.random.Generator, run: Ints, seq: Ints, kind: Ints, first: Ints, looping: Mask
 ) -> tuple[Ints, Ints, Ints, Mask]:
-    """Per event, run by run: the call's number, its result's, its manner, and whether it completes a loop.
+    """Per event, run by run: the call's number, its result's, its manner, and whether with it a loop is told of.
 
     A call's number is the place of the event that made it first, so numbers of two runs never meet.
     """

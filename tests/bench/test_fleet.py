@@ -12,9 +12,13 @@ from runwatch.bench.errors import BenchError
 from runwatch.bench.fleet import FAILING, FleetShape, Plan
 from runwatch.bench.messages import LAST_MS, Writer, tool_names
 from runwatch.bench.peers.decoding import decode, decode_counted
-from runwatch.processors.loops import LoopRules, judge
+from runwatch.processors.frames import Frame
+from runwatch.processors.rules import Rules
+from runwatch.processors.watch import EventWatch
+from runwatch.schemas.anomalies import Anomaly
 from runwatch.schemas.avro import load
 from runwatch.schemas.canonical import HASH_DIGITS
+from runwatch.schemas.registry import LocalRegistry
 from runwatch.schemas.wire import decode_body, split
 
 START_MS = 1_790_000_000_000
@@ -103,30 +107,30 @@ def test_events_are_as_large_as_real_ones(messages: list[tuple[bytes, bytes]]) -
     assert 190 <= sum(len(value) for _, value in messages) / len(messages) <= 230
 
 
-def test_the_looping_runs_loop_by_the_rules_and_no_other_does(
-    plan: Plan, runs: dict[str, list[dict[str, Any]]]
-) -> None:
-    looping = {}
-    for run_id, steps in runs.items():
-        calls = [step for step in steps if step["kind"] == "tool_result"]
-        hashes = [hash((call["tool"], call["args_sha"])) for call in calls]
-        outcomes = [hash((call["result_sha"], call["error"])) & ~1 | (call["status"] == "error") for call in calls]
-        for end in range(1, len(calls) + 1):
-            if verdict := judge(hashes[:end], outcomes[:end], LoopRules()):
-                looping[run_id] = (verdict.rule, verdict.period, calls[end - 1]["seq"])
-                break
+def test_the_looping_runs_loop_by_the_rules_and_no_other_does(plan: Plan, messages: list[tuple[bytes, bytes]]) -> None:
+    watch = EventWatch(LocalRegistry(), Rules())
+    values = [value for _, value in messages]
+    looping: dict[str, Anomaly] = {}
+    for first in range(0, len(values), 5_000):
+        piece = values[first : first + 5_000]
+        offsets = range(first, first + len(piece))
+        for one in watch.take(Frame("agent.events", 0, piece, offsets, START_MS + first)).anomalies:
+            if one.run_id is not None:
+                looping.setdefault(one.run_id, one)
     writer = Writer(plan, START_MS, 1_000)
     assert writer.looping_runs == set(looping)
     assert round(plan.runs * SHAPE.loop_share) == pytest.approx(len(looping), abs=1)
     # A quarter each, or nearly.
-    kinds = Counter((rule, period) for rule, period, _ in looping.values())
-    assert {("loop.repeat", 1), ("loop.failing", 1), ("loop.cycle", 2), ("loop.cycle", 3)} == set(kinds)
+    kinds = Counter((one.rule, one.severity) for one in looping.values())
+    assert {
+        ("loop.repeat", "warning"), ("loop.failing", "warning"), ("loop.cycle", "critical"), ("loop.stale", "warning"),
+    } == set(kinds)  # fmt: skip
     assert max(kinds.values()) - min(kinds.values()) <= 1
     completing = {
         (writer.run_id(run), seq)
         for run, seq in zip(plan.run[plan.completes].tolist(), plan.seq[plan.completes].tolist(), strict=True)
     }
-    assert {(run_id, seq) for run_id, (_, _, seq) in looping.items()} == completing
+    assert {(run_id, one.seqs[-1]) for run_id, one in looping.items()} == completing
 
 
 def test_a_failing_loop_fails_each_time(plan: Plan) -> None:
