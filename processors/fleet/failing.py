@@ -80,7 +80,7 @@ class FailingJudge:
         onset_ms = track.episode.onset_ms
         agents = sample.agents(runs)
         errors = sorted({one.error for _, one in track.windows if one.error})
-        examples = sorted({run for _, one in track.windows for run in one.run_ids})[:3]
+        examples = sorted(sample.examples(one.named for _, one in track.windows).values())
         return track.episode.found(
             Finding(
                 severity,

@@ -32,7 +32,8 @@ class Failing:
     calls: int
     failures: int
     runs: sample.Runs
-    run_ids: tuple[str, ...]
+    named: sample.Runs
+    """Hash → id of a few of the runs."""
     error: str | None
 
 
@@ -165,7 +166,8 @@ def _failing(parts: list[Mapping[str, Any]]) -> Failing:
         calls=sum(part["calls"] for part in parts),
         failures=sum(part["errors"] for part in parts),
         runs=_runs(parts, "runs", "run_agents"),
-        run_ids=tuple(sorted({run for part in parts for run in part["run_ids"]})),
+        # Ids stand in the order of the runs' hashes, and only the first have one.
+        named=sample.examples(dict(zip(part["runs"], part["run_ids"], strict=False)) for part in parts),
         error=min((part["error"] for part in parts if part["error"]), default=None),
     )
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 SAMPLE = 64
+EXAMPLES = 3
+"""Runs that are named."""
 HASH_BITS = 63
 """Of a run's hash; a positive long in Avro."""
 
 Runs = Mapping[int, str]
-"""Hash of a run → its agent."""
+"""Hash of a run → its agent, or its id."""
 
 
 def union(samples: Iterable[Runs]) -> dict[int, str]:
@@ -33,6 +35,14 @@ def count(sample: Runs) -> int:
     if len(sample) < SAMPLE:
         return len(sample)
     return max(SAMPLE, round((SAMPLE - 1) * (1 << HASH_BITS) / (max(sample) + 1)))
+
+
+def examples(named: Iterable[Runs]) -> dict[int, str]:
+    """The `EXAMPLES` runs with the smallest hashes of these, by hash; the same however they were parted."""
+    together: dict[int, str] = {}
+    for one in named:
+        together.update(one)
+    return {key: together[key] for key in sorted(together)[:EXAMPLES]}
 
 
 def agents(sample: Runs) -> list[str]:

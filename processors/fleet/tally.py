@@ -17,7 +17,7 @@ from ..replay import stretch_start
 from .edges import EdgeTally
 from .parts import EMPTY, SUMS
 from .rules import FleetRules
-from .sample import HASH_BITS
+from .sample import EXAMPLES, HASH_BITS
 from .tables import RunSets, Table, first_of
 
 NEEDED = (
@@ -30,8 +30,6 @@ MOST_ROWS = 65_536
 """Rows that a table may have, of tools or of failing calls; beyond it, half of them are forgotten: the quietest."""
 MOST_WINDOWS = 10_000
 """Windows of a stretch; clocks that jump may tell of any number."""
-RUN_IDS = 3
-"""Runs that a failing call's part names."""
 MOST_PIECES = 64
 SLIM_EVERY = 16_384
 """Events after which what is buffered is rid of the columns that are not needed."""
@@ -278,7 +276,7 @@ class FleetTally:
     def _call_part(self, row: Mapping[str, Any], failing: Mapping[int, Any]) -> dict[str, Any]:
         runs, agents, ids = failing.get(row["key"], _NO_RUNS)
         same = {name: row[name] for name in ("tool", "args_sha", "calls", "errors", "error")}
-        return self._part(row["window"], **same, runs=runs, run_agents=agents, run_ids=ids[:RUN_IDS])
+        return self._part(row["window"], **same, runs=runs, run_agents=agents, run_ids=ids[:EXAMPLES])
 
     def _part(self, start_ms: int, **given: Any) -> dict[str, Any]:
         return {

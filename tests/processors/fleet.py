@@ -84,7 +84,7 @@ def runs(count: int, first: int = 0, agents: int = 1) -> dict[int, str]:
 def failing(count: int, first: int = 0, agents: int = 1, worked: int = 0) -> dict[tuple[str, str], Failing]:
     """A call that failed once for so many runs, and worked so often."""
     hit = runs(count, first, agents)
-    ids = tuple(f"run-{number}" for number in list(hit)[:3])
+    ids = {number: f"run-{number}" for number in list(hit)[:3]}
     return {("http.get", "a1"): Failing(count + worked, count, hit, ids, "HTTPStatusError")}
 
 

@@ -87,7 +87,7 @@ def test_the_next_episode_is_another() -> None:
 
 def test_calls_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     judge = FailingJudge(RULES)
-    judge.judge(window(0, failing={("t", str(number)): Failing(1, 1, {number: "a"}, (), None) for number in range(50)}))
+    judge.judge(window(0, failing={("t", str(number)): Failing(1, 1, {number: "a"}, {}, None) for number in range(50)}))
     assert 50 == judge.tracked
     monkeypatch.setattr(failing_module, "MOST_CALLS", 40)
     judge.judge(window(1, failing=failing(12)))

@@ -37,7 +37,7 @@ def test_a_failing_calls_parts_add_up() -> None:
             part(partition=2, calls=1, **(one | {"runs": [], "run_agents": []})),
         ]
     )
-    assert {("t", "x"): Failing(10, 7, {0: "a", 1: "a"}, ("r0", "r1"), "B")} == found.failing
+    assert {("t", "x"): Failing(10, 7, {0: "a", 1: "a"}, {0: "r0", 1: "r1"}, "B")} == found.failing
 
 
 def test_a_later_version_replaces_an_earlier_whichever_comes_first() -> None:

@@ -37,7 +37,8 @@ def test_a_failing_call_and_its_runs() -> None:
     assert [("t", "bad")] == list(found.failing)
     assert (("t", "bad"), 3, 3, "D") == (key, told.calls, told.failures, told.error)
     assert (hashes("r1", "r2"), {"a", "b"}) == (sorted(told.runs), set(told.runs.values()))
-    assert ("r1", "r2") == told.run_ids
+    assert {"r1", "r2"} == set(told.named.values())
+    assert sorted(told.runs) == sorted(told.named)
 
 
 def test_how_often_a_call_worked_counts_from_its_first_failure() -> None:
@@ -221,7 +222,7 @@ def _apart_from_what_worked(windows: list[FleetWindow]) -> list[FleetWindow]:
     """How often a call worked counts from its first failure in a partition."""
 
     def failures(one: Failing) -> Failing:
-        return replace(one, calls=0, run_ids=())
+        return replace(one, calls=0)
 
     return [
         replace(one, failing={key: failures(told) for key, told in one.failing.items() if told.failures})
