@@ -8,11 +8,14 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from dataclasses import dataclass
+from math import sqrt
 
 from .hours import HOUR_MS, Hours
 from .rules import DriftRules
-from .scores import Levels, middle
+from .scores import MEDIAN_VARIANCE, Levels, middle
 
+TRAILING_ERRORS = 1.0
+"""Standard errors that the trailing level is given before it stands beside the seasonal one."""
 _REFRESH = 8
 """Measurements after which the noise is reckoned anew."""
 _NEW = 0.1
@@ -41,13 +44,18 @@ class Reference:
 
     @property
     def above(self) -> float:
-        """The higher of what is usual by the time of day and of what was before."""
-        return self.level if self.trailing is None else max(self.level, self.trailing)
+        """The higher of what is usual by the time of day and of what was before, chance left out."""
+        return self.level if self.trailing is None else max(self.level, self.trailing - self._chance)
 
     @property
     def below(self) -> float:
         """The lower of the two."""
-        return self.level if self.trailing is None else min(self.level, self.trailing)
+        return self.level if self.trailing is None else min(self.level, self.trailing + self._chance)
+
+    @property
+    def _chance(self) -> float:
+        """How far the trailing level may lie off by itself; where nothing else is known it is what there is."""
+        return TRAILING_ERRORS * self.noise * sqrt(MEDIAN_VARIANCE / max(self.count, 1)) if self.seasonal else 0.0
 
 
 class Baseline:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from math import log, log1p, sqrt
+from math import expm1, log, log1p, sqrt
 
 from ...schemas.anomalies import Severity
 from ..merge import Totals
@@ -240,7 +240,7 @@ class Track:
         if reference is None:
             return self._learn(start_ms, level)
         above, below = reference.above, reference.below
-        is_evident = self._cusum.step((level - above) / reference.noise, start_ms)
+        is_evident = self._cusum.step(self._apart_by(level - above) / reference.noise, start_ms)
         if self._cusum.total <= 0 and level > below - log(self.rules.factor) + SLACK:
             turns = [turn for one in self._pending for turn in self._learn(*one)]
             self._pending.clear()
@@ -299,10 +299,18 @@ class Track:
             return []
         level = self._levels.centre(levels) if self.metric.is_share else trimmed(levels)
         behind = 0 if reference.seasonal else reference.count
-        score = level_score(level - above, reference.noise, reference.sway, len(levels), behind)
+        score = level_score(self._apart_by(level - above), reference.noise, reference.sway, len(levels), behind)
         if level - above < log1p(rules.step) or score < rules.step_score or end_ms < self._quiet_until_ms:
             return []
         return [self._opening("step", onset_ms, end_ms, level, reference)]
+
+    def _apart_by(self, apart: float) -> float:
+        """A difference of levels as what chance is reckoned in.
+
+        Of many metrics what varies is a factor. How many runs of twenty went wrong varies by a number: in logarithms
+        much of what a bad change brings would be lost.
+        """
+        return expm1(apart) if self.metric.falls else apart
 
     def _crept(self, hour: int, level: float, now_ms: int) -> list[Turn]:
         """A slow climb: the hours against the same hours of the days before yesterday, which do not follow it."""

@@ -98,8 +98,10 @@ def test_ctrl_c_while_following(pipeline: Any) -> None:
         for step in range(6)
     ]  # fmt: skip
     assert 0 == pipeline.run("import", "-", stdin="\n".join(map(json.dumps, loop)).encode()).returncode
-    found = json.loads(following.stdout.readline())
-    assert ("followed", "loop.repeat", "open") == (found["run_id"], found["rule"], found["state"])
+    for state, severity in (("open", "warning"), ("escalated", "critical")):
+        found = json.loads(following.stdout.readline())
+        assert ("followed", "loop.repeat") == (found["run_id"], found["rule"])
+        assert (state, severity) == (found["state"], found["severity"])
     following.send_signal(signal.SIGINT)
     out, err = following.communicate(timeout=30)
     assert (130, b"", b"Stopped.\n") == (following.returncode, out, err)
