@@ -102,8 +102,8 @@ class WaitingRule(_Levels):
 class RetriesRule(_Levels):
     """A storm of retries in one run."""
 
-    warning: int = Field(8, ge=2, le=RING, description=f"Among the run's last {RING} calls.")
-    critical: int = Field(16, ge=2, le=RING, description=f"Among the run's last {RING} calls.")
+    warning: int = Field(12, ge=2, le=RING, description=f"Among the run's last {RING} calls.")
+    critical: int = Field(20, ge=2, le=RING, description=f"Among the run's last {RING} calls.")
 
 
 class RunawayRule(Section):

@@ -188,7 +188,7 @@ def test_a_storm_of_retries_in_one_run() -> None:
     for at in range(16):
         calls.append(Call(at, at << 3 | FAILED | POOR, 1, THROTTLED, at * PACE_MS))
         calls.append(Call(at, (100 + at) << 3, 0, RETRIED, at * PACE_MS + 500))
-    assert [("retries", "warning", 7), ("retries", "critical", 15)] == said_of(calls)
+    assert [("retries", "warning", 11), ("retries", "critical", 19)] == said_of(calls)
 
 
 def test_results_that_were_not_logged_prove_little() -> None:
