@@ -39,6 +39,7 @@ OURS = "match(agent, '^(tau2/|swe-agent|intercode-)')"
 
 
 def stored(pipeline: Any) -> tuple[Any, ...]:
+    """Events, runs, calls and loops. What windows show is told seconds after they are over, and not counted here."""
     (counts,) = pipeline.rows(
         f"""
         SELECT
@@ -46,7 +47,7 @@ def stored(pipeline: Any) -> tuple[Any, ...]:
             (SELECT uniqExact(event_id) FROM events WHERE {OURS}),
             (SELECT count() FROM runs WHERE {OURS}),
             (SELECT sum(tool_calls) FROM runs WHERE {OURS}),
-            (SELECT count() FROM anomalies WHERE {OURS})
+            (SELECT count() FROM anomalies WHERE {OURS} AND startsWith(rule, 'loop.'))
         """
     )
     return tuple(counts)
