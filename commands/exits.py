@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -43,9 +43,11 @@ class Reporting(TyperGroup):
             _forget_output()
             sys.exit(0)
         except KeyboardInterrupt:
-            typer.secho("Stopped.", err=True)
-            sys.exit(130)
+            _stopped()
         except Exception as error:
+            if isinstance(error, SystemError) and isinstance(error.__cause__, KeyboardInterrupt):
+                # Ctrl-C in the midst of a C extension that did not look for it, such as librdkafka's beginning.
+                _stopped()
             failure = _understood(error)
             if failure is None:
                 raise
@@ -54,6 +56,11 @@ class Reporting(TyperGroup):
             for line in failure.lines:
                 typer.secho(visible(line), err=True, fg="red")
             raise typer.Exit(failure.code) from error
+
+
+def _stopped() -> NoReturn:
+    typer.secho("Stopped.", err=True)
+    sys.exit(130)
 
 
 def _forget_output() -> None:

@@ -50,6 +50,12 @@ def test_an_interrupt_is_130(failing: Cli) -> None:
     assert (130, "", "Stopped.\n") == tuple(vars(failing(KeyboardInterrupt())).values())
 
 
+def test_an_interrupt_within_an_extension_is_130(failing: Cli) -> None:
+    error = SystemError("<class 'cimpl.Producer'> returned a result with an exception set")
+    error.__cause__ = KeyboardInterrupt()
+    assert (130, "", "Stopped.\n") == tuple(vars(failing(error)).values())
+
+
 def test_a_missing_package_names_its_extra(failing: Cli) -> None:
     done = failing(ModuleNotFoundError("No module named 'clickhouse_connect'", name="clickhouse_connect.driver"))
     expected = "This command needs clickhouse_connect.driver: pip install 'runwatch[sinks]'\n"
