@@ -116,5 +116,4 @@ def judge(measures: Measures, rules: LoopRules) -> Iterator[Held]:
     if (waiting := rules.waiting).enabled:
         yield Held(WAITING, _levels(m.same >= waiting.warning, m.same >= waiting.critical), m.same)
     if (retries := rules.retries).enabled:
-        flagged = np.where(m.retries > 0, m.retries, 0)
-        yield Held(RETRIES, _levels(flagged >= retries.warning, flagged >= retries.critical), flagged)
+        yield Held(RETRIES, _levels(m.retries >= retries.warning, m.retries >= retries.critical), m.retries)
