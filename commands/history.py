@@ -99,7 +99,7 @@ def _stored(history: History, extent: Extent, agent: str, now_ms: int, in_order:
 
 def moment(text: str, now_ms: int, option: str) -> int:
     """A time as people give it: how long ago (`7d`, `90m`), or ISO 8601, in UTC unless it says otherwise."""
-    from ..processors.section import parse_duration
+    from ..settings.section import parse_duration
 
     try:
         ago = parse_duration(text)

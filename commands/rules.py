@@ -37,7 +37,7 @@ def rules(
     if check is not None:
         print(f"{check} is good: {_differing(load_rules(check))}.")
         return
-    from ..processors.rules_text import text
+    from ..settings.text import text
 
     chosen = file if file is not None else None if default else config.load().rules
     print(text(load_rules(chosen)), end="")
@@ -45,16 +45,17 @@ def rules(
 
 def load_rules(path: Path | None) -> Rules:
     """The rules of the file, or the defaults for None; ends the command where the file does not do."""
-    from ..processors.rules_file import RulesError, load
+    from ..processors.rules_file import load
+    from ..settings.load import SettingsError
 
     try:
         return load(path)
-    except RulesError as error:
+    except SettingsError as error:
         raise Fail(error.sentences, MISUSED) from error
 
 
 def _differing(rules: Rules) -> str:
-    from ..processors.settings import differing
+    from ..settings.setting import differing
 
     names = differing(rules)
     if not names:

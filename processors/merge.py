@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from pydantic import Field
 
+from ..settings.section import Duration, Section
 from . import sketch
-from .section import Duration, Section
 from .windows import METRICS, SUMS
 
 Source = tuple[int, int, str | None, str | None]

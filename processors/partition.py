@@ -13,6 +13,7 @@ import polars as pl
 from pydantic import Field
 
 from ..schemas.anomalies import Anomaly
+from ..settings.section import Duration, Section
 from . import loops
 from .counts import FoldCounts
 from .fleet.rules import FleetRules
@@ -21,7 +22,6 @@ from .loops import LoopRules, Runaways
 from .numbers import Numbers, numbers_of
 from .replay import stretch_start
 from .runs import I64, Mask, RunTable
-from .section import Duration, Section
 from .windows import CLOCK_SET_MS, Tally, WindowRules
 
 EVENT_COLUMNS = (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from ..settings.section import Section
 from .drift import DriftRules
 from .fleet.rules import FleetRules
 from .loops import LoopRules
 from .merge import MergeRules
 from .partition import FoldRules, RunRules
-from .section import Section
 from .windows import WindowRules
 
 

@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from ..settings.section import Duration, Section
 from .replay import stretch_starts
-from .section import Duration, Section
 from .sketch import keys_of
 
 GROUP = ("agent", "agent_version", "model", "tool")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ..section import Duration, Section
+from ...settings.section import Duration, Section
 from .sample import SAMPLE
 
 

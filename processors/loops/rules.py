@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from ...settings.section import Duration, Section
 from ..runs import RING
-from ..section import Duration, Section
 
 
 class _Levels(Section):

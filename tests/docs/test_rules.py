@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from runwatch.processors.rules import Rules
-from runwatch.processors.rules_file import RulesError, parse
-from runwatch.processors.settings import differing
+from runwatch.processors.rules_file import parse
+from runwatch.settings.load import SettingsError
+from runwatch.settings.setting import differing
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def test_the_example_is_a_good_file(page: str) -> None:
 def test_mistakes_are_told_so(page: str) -> None:
     told = re.findall(r"^rules\.yaml:\d+:\d+: .*$", page, re.MULTILINE)
     wrong = b"loops:\n  repaet:\n    warning: 3\n\ndrift:\n  factor: 2.5\n  sustain: 15\n"
-    with pytest.raises(RulesError) as raised:
+    with pytest.raises(SettingsError) as raised:
         parse(wrong, "rules.yaml")
     assert told == list(raised.value.sentences)
 

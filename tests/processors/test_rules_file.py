@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runwatch.processors.rules import Rules
-from runwatch.processors.rules_file import RulesError, load, parse
-from runwatch.processors.rules_text import text
-from runwatch.processors.settings import Setting, differing, sections, settings
+from runwatch.processors.rules_file import load, parse
 from runwatch.processors.windows import WindowRules
+from runwatch.settings.load import SettingsError
+from runwatch.settings.setting import Setting, differing, sections, settings
+from runwatch.settings.text import text
 
 
 def rules(content: str) -> Rules:
@@ -23,7 +24,7 @@ def rules(content: str) -> Rules:
 
 
 def mistakes(content: str | bytes) -> list[str]:
-    with pytest.raises(RulesError) as raised:
+    with pytest.raises(SettingsError) as raised:
         parse(content.encode() if isinstance(content, str) else content, "rules.yaml")
     return list(raised.value.sentences)
 
@@ -50,10 +51,12 @@ def test_a_file(tmp_path: Path) -> None:
     assert 120_000 == load(path).windows.length
     assert Rules() == load(None)
     path.write_text("windows:\n  lenght: 2m\n")
-    with pytest.raises(RulesError, match=rf"^{path}:2:3: windows.lenght is not a setting; did you mean windows.length"):
+    with pytest.raises(
+        SettingsError, match=rf"^{path}:2:3: windows.lenght is not a setting; did you mean windows.length"
+    ):
         load(path)
     for place, why in ((tmp_path, "Is a directory"), (tmp_path / "none.yaml", "No such file or directory")):
-        with pytest.raises(RulesError, match=f"^The rules file {place} cannot be read: {why}.$"):
+        with pytest.raises(SettingsError, match=f"^The rules file {place} cannot be read: {why}.$"):
             load(place)
 
 
@@ -132,7 +135,7 @@ def test_keys_and_shapes(content: str, expected: str) -> None:
 
 
 def test_every_setting_has_a_sentence_and_a_safe_default() -> None:
-    for one in settings():
+    for one in settings(Rules):
         assert one.field.description, f"{one.name} has no description"
         assert one.wanted or isinstance(one.default, list | tuple | dict), f"nobody can say what {one.name} must be"
     for section in (Rules, *sections(Rules).values()):
@@ -206,7 +209,7 @@ def test_what_is_printed_reads_as_the_same_rules(one: Rules) -> None:
 def test_no_bytes_are_more_than_rules_or_sentences(data: bytes) -> None:
     try:
         found = parse(data, "it")
-    except RulesError as error:
+    except SettingsError as error:
         assert error.sentences
         assert all(one.startswith("it:") for one in error.sentences)
     else:

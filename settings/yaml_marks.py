@@ -43,6 +43,12 @@ class Place:
         return Mistake(self.line, self.column, what)
 
 
+def named(path: Path) -> str:
+    """A path as people are told of it: `policy.rules[2].action`, where lists count from 0."""
+    name = "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in path)
+    return name.removeprefix(".")
+
+
 @dataclass(slots=True)
 class Marked:
     """The values of a text, and where each stands."""
@@ -142,7 +148,7 @@ class _Walk:
                 self._marked.mistakes.append(place.mistake("a key is a name, not a list or a mapping"))
                 continue
             key = str(key_node.value)
-            name = ".".join(map(str, (*path, key)))
+            name = named((*path, key))
             if key in seen:
                 self._marked.mistakes.append(place.mistake(f"{name} stands here again; it is set in line {seen[key]}"))
                 continue

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from runwatch.processors.section import LONGEST_MS, Duration, Section, parse_duration, shown_duration
+from runwatch.settings.section import LONGEST_MS, Duration, Section, parse_duration, shown_duration
 
 
 class One(Section):

@@ -1,4 +1,4 @@
-"""What every section of the rules is built from: frozen, checked, and with a sentence on each setting."""
+"""What every section of a settings file is built from: frozen, checked, and with a sentence on each setting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST_MS = 3_660 * 86_400_000
 
 
 class Section(BaseModel):
-    """A part of the rules. Each field has a default that is safe, and a description that is printed beside it."""
+    """A part of a settings file. Each field has a default that is safe, and a description that is printed beside it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runwatch.processors.yaml_marks import MOST_BYTES, Mistake, Place, read
+from runwatch.settings.yaml_marks import MOST_BYTES, Mistake, Place, read
 
 
 def test_values_and_places() -> None:
