@@ -1,0 +1,254 @@
+"""The control topic, followed in the background: what agents and processors go by stands in memory.
+
+No group is joined: everyone reads the whole topic, which is compacted and small, and then what is new.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..schemas.registry import Registry, RegistryError
+from .read import BadControl, read_control
+from .state import ControlState
+
+POLL_S = 0.2
+"""How long the end may be waited for at `close`; a command that comes in is taken at once."""
+CONTACT_S = 5.0
+"""Between two questions whether the topic's leader still answers: without commands nothing else would tell."""
+ANSWER_S = 2.0
+RETRY_S = 1.0
+"""After a consumer could not be made, or a registry did not answer."""
+
+
+def _untold(_kind: str, _message: str, *_values: object) -> None:
+    """For who need not know."""
+
+
+class Follower:
+    """Keeps `state` as the topic has it. Where the topic cannot be reached, the last state holds."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        topic: str,
+        registry: Callable[[], Registry],
+        tell: Callable[..., None] = _untold,
+    ) -> None:
+        """`config` is librdkafka's, with `bootstrap.servers`; `registry` is asked for in the background, once.
+
+        `tell(kind, message, *values)` hears of trouble, from the background.
+        """
+        self.state = ControlState()
+        self._config = dict(config)
+        self._topic = topic
+        self._open_registry = registry
+        self._tell = tell
+        self.ignored = 0
+        """Messages that are no commands: malformed or forged. The sink keeps them in the dead letters."""
+        self._loaded = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """The state that a forked child begins anew."""
+        self._registry: Registry | None = None
+        self._consumer: Any = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._settled = threading.Event()
+        self._lost_since: float | None = time.monotonic()
+        self._ask_at = 0.0
+        self._missing = False
+
+    def start(self) -> None:
+        """Begins to follow; a second start changes nothing."""
+        if self._thread is None and not self._closed:
+            self._thread = threading.Thread(target=self._run, name="runwatch-control", daemon=True)
+            try:
+                self._thread.start()
+            except RuntimeError:
+                self._thread = None  # the interpreter is ending, and starts no more threads
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the topic was read to its end at least once."""
+        return self._loaded
+
+    def wait_loaded(self, timeout_s: float) -> bool:
+        """Waits until the topic was read to its end; False where that took too long, or the broker is away."""
+        if not self._loaded and self._thread is not None:
+            self._settled.wait(timeout_s)
+        return self._loaded
+
+    def lost_for_s(self) -> float:
+        """Seconds since the topic was last known to answer; 0.0 while it does."""
+        since = self._lost_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def close(self) -> None:
+        """Ends the following; what stands in `state` stays."""
+        self._closed = True
+        thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=POLL_S + ANSWER_S)
+
+    def after_fork(self) -> None:
+        """A child goes on from what its parent knew, with a consumer of its own."""
+        started, consumer = self._thread is not None, self._consumer
+        if consumer is not None:
+            import ctypes
+
+            # To destroy a consumer is to join its threads, and a child has none of its parent's.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(consumer))
+        self.state.after_fork()
+        closed = self._closed
+        self._begin()
+        self._closed = closed
+        if started:
+            self.start()
+
+    # -- in the background -------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._closed:
+            try:
+                self._registry = self._registry or self._open_registry()
+                self._consumer = self._opened()
+                self._assign()
+                while not self._closed:
+                    self._step()
+            except Exception as error:  # whatever librdkafka or a registry's client finds wrong
+                self._tell("control", "the control topic cannot be followed, which is tried again: %s", error)
+                self._lost()
+                time.sleep(RETRY_S)
+            finally:
+                consumer, self._consumer = self._consumer, None
+                if consumer is not None:
+                    consumer.close()
+
+    def _opened(self) -> Any:
+        from confluent_kafka import Consumer
+
+        return Consumer(
+            {
+                # Of no meaning where partitions are assigned by hand; librdkafka wants one.
+                "group.id": "runwatch-control",
+                "client.id": "runwatch-control",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                # A command goes out as soon as it is there.
+                "fetch.min.bytes": 1,
+                "reconnect.backoff.ms": 50,
+                "reconnect.backoff.max.ms": 2_000,
+                "allow.auto.create.topics": False,
+                # librdkafka would write each failed connection to the agent's stderr.
+                "log_level": 0,
+                **self._config,
+                "error_cb": self._on_error,
+            }
+        )
+
+    def _step(self) -> None:
+        from confluent_kafka import KafkaError
+
+        message = self._consumer.poll(POLL_S)
+        if message is None:
+            if time.monotonic() >= self._ask_at:
+                self._ask()
+            return
+        error = message.error()
+        if error is None:
+            self._take(message)
+            self._reached()
+        elif error.code() == KafkaError._PARTITION_EOF:
+            self._reached()
+            self._read_to_end()
+        elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            self._missing = True
+
+    def _take(self, message: Any) -> None:
+        kind, log_ms = message.timestamp()
+        while not self._closed:
+            try:
+                assert self._registry is not None
+                scope, control = read_control(
+                    message.key(), message.value(), self._registry.schema_of, log_ms if kind else None
+                )
+            except BadControl as bad:
+                self.ignored += 1
+                self._tell("control-bad", "a message of %s is no command and is ignored: %s", self._topic, bad)
+                return
+            except RegistryError as error:
+                # The message may be a stop: it is not passed over because a registry is away.
+                self._tell("control", "a command cannot be read yet: %s", error)
+                time.sleep(RETRY_S)
+                continue
+            if control is None:
+                self.state.forget(scope)
+            else:
+                self.state.apply(control)
+            return
+
+    def _ask(self) -> None:
+        """Asks the topic's leader for a sign of life."""
+        from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+        try:
+            if not self._missing:
+                self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=ANSWER_S, cached=False)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._UNKNOWN_PARTITION:
+                self._lost()
+                return
+            self._missing = True
+        if self._missing:
+            self._look_for_topic()
+        else:
+            self._reached()
+
+    def _look_for_topic(self) -> None:
+        """A topic that nobody has made yet forbids nothing; librdkafka would look for it every five minutes."""
+        from confluent_kafka import KafkaException
+
+        try:
+            found = self._consumer.list_topics(self._topic, timeout=ANSWER_S).topics[self._topic]
+        except KafkaException:
+            self._lost()
+            return
+        self._reached()
+        if found.error is None:
+            self._missing = False
+            self._assign()
+        else:
+            self._read_to_end()
+
+    def _assign(self) -> None:
+        from confluent_kafka import OFFSET_BEGINNING, TopicPartition
+
+        self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
+
+    def _read_to_end(self) -> None:
+        self._loaded = True
+        self._settled.set()
+
+    def _reached(self) -> None:
+        self._lost_since = None
+        self._ask_at = time.monotonic() + CONTACT_S
+
+    def _lost(self) -> None:
+        if self._lost_since is None:
+            self._lost_since = time.monotonic()
+        self._ask_at = time.monotonic() + RETRY_S
+        self._settled.set()
+
+    def _on_error(self, error: Any) -> None:
+        """librdkafka's news of the connection; called from within `poll`."""
+        from confluent_kafka import KafkaError
+
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._lost()
+        elif error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+            self._lost()
+            self._tell("refused", "the Kafka broker refuses the reader of %s: %s", self._topic, error.str())
