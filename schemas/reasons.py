@@ -6,6 +6,7 @@ from typing import Final
 
 SUCCESS: Final = "success"
 MAX_STEPS: Final = "max_steps"
+MAX_TOOL_CALLS: Final = "max_tool_calls"
 MAX_SECONDS: Final = "max_seconds"
 MAX_TOKENS: Final = "max_tokens"
 MAX_COST: Final = "max_cost"
@@ -25,6 +26,7 @@ KNOWN: Final = frozenset(
     {
         SUCCESS,
         MAX_STEPS,
+        MAX_TOOL_CALLS,
         MAX_SECONDS,
         MAX_TOKENS,
         MAX_COST,
@@ -41,6 +43,22 @@ KNOWN: Final = frozenset(
         UNKNOWN,
     }
 )
+
+REFUSALS: Final = frozenset(
+    {
+        MAX_STEPS,
+        MAX_TOOL_CALLS,
+        MAX_SECONDS,
+        MAX_TOKENS,
+        MAX_COST,
+        LOOP_DETECTED,
+        DENIED,
+        APPROVAL_REQUIRED,
+        KILLED,
+    }
+)
+"""Why the guard refuses a call. A call's event (not a `stop`) that has one of these as its `stop_reason` tells of a
+call that was not made: it says nothing of how well the tool works."""
 
 RETRYABLE_STATUS: Final = 429
 """HTTP "too many requests"; with every 5xx it is what retries are for."""

@@ -12,9 +12,15 @@ from runwatch.schemas import reasons
 
 def test_the_reasons_are_the_designs() -> None:
     assert {
-        "success", "max_steps", "max_seconds", "max_tokens", "max_cost", "loop_detected", "tool_timeout", "tool_error",
-        "model_error", "rate_limited", "denied", "approval_required", "killed", "cancelled", "handoff", "unknown",
+        "success", "max_steps", "max_tool_calls", "max_seconds", "max_tokens", "max_cost", "loop_detected",
+        "tool_timeout", "tool_error", "model_error", "rate_limited", "denied", "approval_required", "killed",
+        "cancelled", "handoff", "unknown",
     } == reasons.KNOWN  # fmt: skip
+
+
+def test_refusals_are_reasons() -> None:
+    assert set() == reasons.REFUSALS - reasons.KNOWN
+    assert "tool_error" not in reasons.REFUSALS
 
 
 def named(name: str, **attributes: Any) -> BaseException:
