@@ -20,12 +20,8 @@ MOST_TEXT = 4_096
 """Characters of `why` and `by`."""
 
 
-class BadControl(ValueError):
-    """A message that is no command; `reason` is a word that can be counted by."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
+class BadControl(WireError):
+    """A message that is no command; of its reasons, `key` and `forged` are this topic's own."""
 
 
 def read_control(

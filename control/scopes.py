@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from ..schemas.errors import RunwatchError
+from ..schemas.ids import derived_hex
 from ..schemas.json_form import MAX_NAME
 
 FLEET: Final = "fleet"
@@ -58,6 +59,11 @@ def tool_scope(name: str) -> str:
 def run_scope(run_id: str) -> str:
     """One run."""
     return f"run:{run_id}"
+
+
+def approval_id(run_id: str, tool: str, args_sha: str | None) -> str:
+    """The id by which a write is approved: the same for whoever knows the call, in the agent and in the events."""
+    return derived_hex("approval", run_id, tool, args_sha)
 
 
 def approval_scope(approval_id: str) -> str:

@@ -20,9 +20,15 @@ class Message(Protocol):
     def offset(self) -> int: ...
     def key(self) -> bytes | None: ...
     def value(self) -> bytes | None: ...
+    def timestamp(self) -> tuple[int, int]: ...
     def headers(self) -> list[tuple[str, bytes | None]] | None: ...
     def __len__(self) -> int: ...
 
+
+SchemaOf = Callable[[int], AvroSchema]
+"""As `Registry.schema_of`."""
+Check = Callable[[Message, SchemaOf], object]
+"""Raises `WireError` for a message that parses and still is not what it should be."""
 
 Place = tuple[str, int]
 """A topic's full name and a partition."""
@@ -91,7 +97,7 @@ class Bad:
 
     message: Message
     reason: str
-    """A word to count by: `empty`, `short`, `magic`, `schema`, `avro`, `refused`."""
+    """A word to count by: `empty`, `short`, `magic`, `schema`, `avro`, `refused`; of commands `key` and `forged`."""
     detail: str
 
 
@@ -108,17 +114,26 @@ class Block:
 class Cutter:
     """Sorts one topic's messages into blocks by the schema they were written with."""
 
-    def __init__(self, schema_of: Callable[[int], AvroSchema], record: str, *, tombstones: bool = False) -> None:
-        """`schema_of` raises `WireError` for an id that is nobody's; `record` is the name of the topic's record."""
+    def __init__(
+        self, schema_of: SchemaOf, record: str, *, tombstones: bool = False, check: Check | None = None
+    ) -> None:
+        """`schema_of` raises `WireError` for an id that is nobody's; `record` is the name of the topic's record.
+
+        `check` looks at each message by itself: for topics of few messages.
+        """
         self._schema_of = schema_of
         self._record = record
         self._tombstones = tombstones
+        self._check = check
         self._unknown: dict[int, WireError] = {}
         self.blocks: dict[int, Block] = {}
         self.bad: list[Bad] = []
 
     def add(self, prefix: bytes, messages: list[Message]) -> None:
         """Takes one partition's messages; `prefix` is that partition's `lead_bytes`."""
+        if self._check is not None:
+            self._sort(prefix, messages)
+            return
         values = [message.value() for message in messages]
         try:
             # Nearly always one id; None raises TypeError.
@@ -167,13 +182,15 @@ class Cutter:
         block.messages += messages
 
     def _sort(self, prefix: bytes, messages: list[Message]) -> None:
-        """The slow way: several schemas, or something that is no framed message at all."""
+        """The slow way: several schemas, or something that is no framed message at all, or each is to be checked."""
         by_id: defaultdict[int, list[Message]] = defaultdict(list)
         for message in messages:
             value = message.value()
-            if value is None and self._tombstones:
-                continue
             try:
+                if self._check is not None:
+                    self._check(message, self._schema_of)
+                if value is None and self._tombstones:
+                    continue
                 schema_id, _ = split(value)
                 self._block(schema_id)
             except WireError as error:

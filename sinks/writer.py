@@ -151,7 +151,7 @@ class Writer:
 
         def cut() -> Cutter:
             # From the start on each try: a registry that is away raises in the middle.
-            cutter = Cutter(self._registry.schema_of, route.record, tombstones=route.tombstones)
+            cutter = Cutter(self._registry.schema_of, route.record, tombstones=route.tombstones, check=route.check)
             for partition, messages in parts:
                 cutter.add(lead_bytes(source, partition), messages)
             return cutter

@@ -9,6 +9,7 @@ from typing import Any
 
 import fastavro
 import pytest
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
 
 from runwatch.clickhouse import StoreAway, StoreRefused, connect
 from runwatch.config import Settings
@@ -35,6 +36,7 @@ class FakeMessage:
     of_topic: str = "agent.events"
     key_bytes: bytes | None = b"key"
     header_list: list[tuple[str, bytes | None]] | None = None
+    log_ms: int = 1_000
 
     def topic(self) -> str:
         return self.of_topic
@@ -53,6 +55,9 @@ class FakeMessage:
 
     def headers(self) -> list[tuple[str, bytes | None]] | None:
         return self.header_list
+
+    def timestamp(self) -> tuple[int, int]:
+        return TIMESTAMP_LOG_APPEND_TIME, self.log_ms
 
     def __len__(self) -> int:
         return len(self.value_bytes or b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 
 from runwatch.schemas.avro import AvroSchema, load, make_schema
 from runwatch.schemas.registry import LocalRegistry
-from runwatch.schemas.wire import encode, header
-from runwatch.sinks.batch import Batch, Cutter, Limits
+from runwatch.schemas.wire import WireError, encode, header
+from runwatch.sinks.batch import Batch, Cutter, Limits, Message
 from runwatch.sinks.lead import lead_bytes
 
 LIMITS = Limits(records=3, size=10_000, linger_s=0.25)
@@ -110,6 +111,18 @@ def test_a_tombstone_is_no_fault_on_a_compacted_topic(message: Make) -> None:
     cut.add(lead_bytes(1, 0), [message(0), message(1, value=None)])
     assert cut.bad == []
     assert [[0]] == [[each.offset() for each in block.messages] for block in cut.blocks.values()]
+
+
+def test_a_topic_of_few_messages_may_have_each_looked_at(message: Make) -> None:
+    def check(one: Message, schema_of: object) -> None:
+        if one.key() != b"key":
+            raise WireError("forged", "the key is another")
+
+    cut = cutter(tombstones=True, check=check)
+    forged, gone = replace(message(1), key_bytes=b"other"), message(2, value=None)
+    cut.add(lead_bytes(1, 0), [message(0), forged, gone, replace(gone, key_bytes=None)])
+    assert [[0]] == [[each.offset() for each in block.messages] for block in cut.blocks.values()]
+    assert [(1, "forged"), (2, "forged")] == [(bad.message.offset(), bad.reason) for bad in cut.bad]
 
 
 def test_a_registry_is_asked_once_for_an_unknown_id(message: Make) -> None:

@@ -195,6 +195,27 @@ def test_every_topic_is_stored_and_bad_bytes_are_kept_apart(
     }
 
 
+def test_a_forged_command_is_no_part_of_the_audit_and_kept_apart(fleet: Settings, ledger: Ledger) -> None:
+    schema = load("control")
+    now_ms = int(time.time() * 1000)
+    given = {"control_id": "c", "scope": "run:r1", "mode": "stop", "ts_ms": now_ms, "why": "w", "by": "b"}
+    forged = {
+        "another": ("fleet", given),
+        "nameless": ("run:r1", given | {"by": ""}),
+        "ahead": ("run:r1", given | {"ts_ms": now_ms + 86_400_000}),
+        "nobody": ("everyone", given | {"scope": "everyone"}),
+    }
+    with sink(fleet) as running:
+        for key, command in forged.values():
+            ledger.raw("control", encode(command, schema, schema.schema_id), key=key)
+        ledger.raw("control", b"stop everything", key="fleet")
+        ledger.raw("control", encode(given, schema, schema.schema_id), key="run:r1")
+        ledger.flush()
+        until(lambda: ask(fleet, "SELECT scope, who, what FROM audit") == [("run:r1", "b", "stop")], "the command")
+        until(lambda: ask(fleet, "SELECT count() FROM dead_letters") == [(len(forged) + 1,)], "the dead letters")
+    assert {"forged": 3, "key": 1, "magic": 1} == running.stats.dead_letters
+
+
 def test_what_is_stored_is_not_stored_again_when_offsets_were_not_committed(fleet: Settings, ledger: Ledger) -> None:
     ledger.events(2000)
     with sink(fleet):
