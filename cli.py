@@ -24,7 +24,7 @@ app = typer.Typer(
     ),
 )
 
-for _module in ("demo", "stack", "ingest", "ask", "show", "backtest", "rules", "run", "bench"):
+for _module in ("demo", "stack", "ingest", "ask", "show", "backtest", "rules", "control", "run", "bench"):
     importlib.import_module(f".commands.{_module}", __package__).register(app)
 
 for _command in app.registered_commands:

@@ -13,7 +13,7 @@ from runwatch.cli import app
 
 COMMANDS = {
     "demo", "up", "down", "status", "logs", "import", "sql", "runs", "anomalies", "show", "backtest", "process",
-    "sink", "bench", "rules",
+    "sink", "bench", "rules", "kill", "allow", "approve", "control",
 }  # fmt: skip
 
 

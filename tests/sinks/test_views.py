@@ -34,6 +34,21 @@ ORDER BY hour
 """
 
 
+def test_the_audit_has_what_was_said_and_what_was_refused(store: Any, event_schema: AvroSchema, an_event: Make) -> None:
+    said = {"control_id": "c1", "scope": "agent:a@b", "mode": "stop", "ts_ms": 1000, "why": "w", "by": "me"}
+    version = said | {"control_id": "c2", "scope": "version:a@b@1.2", "ts_ms": 2000, "anomaly_id": "n1"}
+    store.insert("control_in", load("control"), [said, version, said])
+    refused = an_event(
+        seq=1, ts_ms=3000, agent="a@b", tool="t", status="error", error="ToolDenied", stop_reason="denied"
+    )
+    store.insert("events_in", event_schema, [refused, an_event(seq=2, ts_ms=4000, status="error", error="Timeout")])
+    assert [
+        ("command", "me", "agent:a@b", "stop", "w", "", "a@b", "", ""),
+        ("command", "me", "version:a@b@1.2", "stop", "w", "", "a@b", "", "n1"),
+        ("refusal", "a@b", "run:r1", "ToolDenied", "denied", "r1", "a@b", "t", ""),
+    ] == store.rows("SELECT entry, who, scope, what, why, run_id, agent, tool, anomaly_id FROM audit ORDER BY ts")
+
+
 def test_a_whole_run_is_one_row(store: Any, event_schema: AvroSchema, an_event: Make) -> None:
     events = [
         an_event(seq=0, kind="run_start", ts_ms=1000, prompt_sha="p", tools_sha="t", agent_version="2"),

@@ -1,0 +1,244 @@
+"""`runwatch kill`, `allow`, `approve` and `control`: what agents may do, said and seen."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .. import config
+from .exits import AWAY, MISUSED, Fail
+from .output import Format, FormatOption, clock, console, print_rows, say
+from .reader import open_reader
+
+if TYPE_CHECKING:
+    from ..control.state import ControlState
+    from ..schemas.controls import Control, Mode
+
+LOADED_S = 15.0
+"""How long the control topic may take to be read."""
+_STANDING = ("scope", "mode", "since", "until", "by", "why")
+_HISTORY = ("ts", "entry", "who", "scope", "what", "why")
+_WAITING = ("approval", "since", "agent", "tool", "args_sha", "run_id")
+_AUDIT = """
+SELECT ts, entry, who, scope, what, why, run_id, agent, tool, anomaly_id, expires_at FROM audit
+WHERE {scope:String} = '' OR scope = {scope:String} OR scope = concat('dry:', {scope:String})
+ORDER BY ts DESC LIMIT {limit:UInt32}
+"""
+_UNAPPROVED = """
+SELECT run_id, any(agent) AS agent, tool, args_sha, min(ts) AS since FROM events
+WHERE kind = 'tool_result' AND error = 'ApprovalRequired' AND ts > now() - INTERVAL 1 DAY
+GROUP BY run_id, tool, args_sha ORDER BY since
+"""
+
+ScopeArgument = Annotated[
+    str, typer.Argument(help="`fleet`, `agent:NAME`, `version:NAME@VERSION`, `tool:NAME` or `run:ID`.")
+]
+WhyOption = Annotated[str, typer.Option("--why", help="The reason, for the audit and for whoever is stopped.")]
+ForOption = Annotated[str | None, typer.Option("--for", help="How long, such as 90s, 10m or 1.5h; else until allowed.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to the command line."""
+    for command in (kill, allow, approve, control):
+        app.command(rich_help_panel="Act")(command)
+
+
+def kill(
+    scope: ScopeArgument,
+    why: WhyOption,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            help="`stop` or `disable_writes`; else a run is stopped, and others do as the config's switch says."
+        ),
+    ] = None,
+    lasting: ForOption = None,
+) -> None:
+    """Stop a run, an agent, a version, a tool or the whole fleet, or forbid them to write.
+
+    Agents obey before their next call, some milliseconds later; such as start later obey too.
+
+    Example: [bold]runwatch kill agent:support --mode stop --for 1h --why "sends the same mail over and over"[/bold]
+    """
+    settings = config.load()
+    if mode is None:
+        mode = "stop" if scope.startswith("run:") else _switch_mode(settings)
+    if mode not in ("stop", "disable_writes"):
+        raise Fail(f"--mode is stop or disable_writes, and this is {mode!r}.", MISUSED)
+    _give(settings, _binding(scope), "stop" if mode == "stop" else "disable_writes", why, lasting)
+
+
+def allow(scope: ScopeArgument, why: WhyOption) -> None:
+    """Lift what `kill` or a policy said of a scope.
+
+    What was said of a wider one stays: an agent that is allowed is still stopped while the fleet is.
+
+    Example: [bold]runwatch allow agent:support --why "mended in 1.4.3"[/bold]
+    """
+    _give(config.load(), _binding(scope), "allow", why, None)
+
+
+def approve(
+    approval: Annotated[str | None, typer.Argument(help="The write's id, as its refusal names it.")] = None,
+    why: Annotated[str, typer.Option("--why", help="The reason, for the audit.")] = "",
+    deny: Annotated[bool, typer.Option("--deny", help="Say no instead.")] = False,
+    lasting: Annotated[str, typer.Option("--for", help="How long the answer holds.")] = "1h",
+    form: FormatOption = Format.table,
+) -> None:
+    """Let a write be done that waits for a person; without an id, list those that wait.
+
+    The answer is for one call: this tool, in this run, with these arguments.
+
+    Example: [bold]runwatch approve 5d41402abc4b2a76b9719d91 --why "the customer asked for it"[/bold]
+    """
+    from ..control.scopes import approval_scope
+
+    settings = config.load()
+    if approval is None:
+        _list_waiting(settings, form)
+        return
+    if not why.strip():
+        raise Fail("Say why: --why is kept in the audit.", MISUSED)
+    _give(settings, approval_scope(approval), "stop" if deny else "allow", why, lasting)
+
+
+def control(
+    history: Annotated[bool, typer.Option("--history", help="What was said and refused so far, newest first.")] = False,
+    scope: Annotated[str, typer.Option(help="Of this scope alone.")] = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Approvals, silences, dry runs and what is allowed, too.")
+    ] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, with --history.")] = 50,
+    form: FormatOption = Format.table,
+) -> None:
+    """Show what agents may not do: the commands in force, by whom and why.
+
+    Example: [bold]runwatch control --history --scope agent:support[/bold]
+    """
+    settings = config.load()
+    if history:
+        rows = open_reader(settings).rows(_AUDIT, scope=scope, limit=limit)
+        columns = _HISTORY if form is Format.table else tuple(rows[0]) if rows else _HISTORY
+        print_rows(rows, columns, form, "Nothing was said or refused so far.", spare=("entry",))
+        return
+    from ..control.scopes import parse
+
+    now_ms = _now_ms()
+    rows = [
+        _row(one)
+        for one in _state(settings).commands(now_ms)
+        if (not scope or one.scope == scope) and (everything or (one.mode != "allow" and parse(one.scope).binds_agents))
+    ]
+    columns = _STANDING if form is Format.table else (*_STANDING, "anomaly_id", "control_id")
+    print_rows(rows, columns, form, "Nothing is forbidden: no command is in force.")
+
+
+# -- parts -----------------------------------------------------------------------------------------
+
+
+def _give(settings: config.Settings, scope: str, mode: Mode, why: str, lasting: str | None) -> None:
+    """Sends a command and says what it does."""
+    from ..control.send import send
+    from ..schemas.controls import Control
+    from ..schemas.ids import uuid7
+    from ..schemas.registry import open_registry
+    from ..schemas.topics import CONTROL
+
+    if not why.strip():
+        raise Fail("Say why: --why is kept in the audit.", MISUSED)
+    now_ms = _now_ms()
+    expires_ms = None if lasting is None else now_ms + _duration_ms(lasting)
+    command = Control(uuid7(now_ms), scope, mode, now_ms, why.strip(), _me(), expires_ms)
+    topic = settings.topic(CONTROL.name)
+    send({"bootstrap.servers": settings.kafka}, topic, open_registry(settings.registry), command)
+    until = "" if expires_ms is None else f" until {clock(expires_ms)} UTC"
+    console.print(f"{scope}: {mode}{until}.", highlight=False, markup=False)
+
+
+def _binding(scope: str) -> str:
+    """The scope, if agents go by it. Raises `Fail`."""
+    from ..control.scopes import ScopeError, parse
+
+    try:
+        if parse(scope).binds_agents:
+            return scope
+    except ScopeError as error:
+        raise Fail(str(error), MISUSED) from error
+    raise Fail(f"{scope} binds no agent; see `runwatch approve` and `runwatch silence`.", MISUSED)
+
+
+def _state(settings: config.Settings) -> ControlState:
+    """The topic as it stands. Raises `Fail` where the broker does not answer."""
+    from ..control.follow import Follower
+    from ..schemas.registry import open_registry
+    from ..schemas.topics import CONTROL
+
+    topic = settings.topic(CONTROL.name)
+    follower = Follower({"bootstrap.servers": settings.kafka}, topic, lambda: open_registry(settings.registry))
+    follower.start()
+    try:
+        if not follower.wait_loaded(LOADED_S):
+            raise Fail(f"The Kafka broker at {settings.kafka} does not answer; is it up?", AWAY)
+        if follower.ignored:
+            say(f"{follower.ignored:,} messages of {topic} are no commands; nobody goes by them.")
+        return follower.state
+    finally:
+        follower.close()
+
+
+def _list_waiting(settings: config.Settings, form: Format) -> None:
+    from ..control.scopes import approval_id, approval_scope
+
+    now_ms = _now_ms()
+    state = _state(settings)
+    rows: list[dict[str, Any]] = []
+    for row in open_reader(settings).rows(_UNAPPROVED):
+        approval = approval_id(row["run_id"], row["tool"], row["args_sha"])
+        if state.standing(approval_scope(approval), now_ms) is None:
+            rows.append({"approval": approval, **row})
+    print_rows(rows, _WAITING, form, "No write waits to be approved.")
+
+
+def _row(command: Control) -> dict[str, Any]:
+    return {
+        "scope": command.scope,
+        "mode": command.mode,
+        "since": clock(command.ts_ms),
+        "until": "" if command.expires_ms is None else clock(command.expires_ms),
+        "by": command.by,
+        "why": command.why,
+        "anomaly_id": command.anomaly_id,
+        "control_id": command.control_id,
+    }
+
+
+def _switch_mode(settings: config.Settings) -> str:
+    from ..control.guardrails import KillSwitch
+
+    return KillSwitch().mode
+
+
+def _duration_ms(text: str) -> int:
+    from ..settings.section import parse_duration
+
+    try:
+        found = parse_duration(text)
+    except ValueError as error:
+        raise Fail(f"--for: {error}.", MISUSED) from error
+    if not isinstance(found, int) or found <= 0:
+        raise Fail("--for is to be longer than nothing.", MISUSED)
+    return found
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in some containers
+        return "unknown"
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
