@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +17,8 @@ from .section import Section
 from .setting import Held, Setting, Shape, fields_of, find, held, may_be_empty, nearest, sections, shown
 from .yaml_marks import Marked, Mistake, named
 
+MASK = "**********"
+"""What is printed of a secret."""
 LARGEST = 2**53
 """Whole numbers beyond it are not exact in JSON, and in no setting of use."""
 
@@ -31,10 +33,10 @@ class SettingsError(RunwatchError):
         self.sentences = tuple(sentences)
 
 
-def load(section: type[S], path: str | Path | None, called: str) -> S:
+def load(section: type[S], path: str | Path | None, called: str, prepare: Callable[[Marked], None] | None = None) -> S:
     """The settings of the file; the defaults where there is none. Raises `SettingsError`.
 
-    `called`: what the file is to people, such as "rules file".
+    `called`: what the file is to people, such as "rules file". `prepare` may put the file's values elsewhere.
     """
     if path is None:
         return section()
@@ -44,13 +46,15 @@ def load(section: type[S], path: str | Path | None, called: str) -> S:
             data = file.read(yaml_marks.MOST_BYTES + 1)
     except OSError as error:
         raise SettingsError([f"The {called} {path} cannot be read: {error.strerror or error}."]) from error
-    return parse(section, data, str(path))
+    return parse(section, data, str(path), prepare)
 
 
-def parse(section: type[S], data: bytes, source: str) -> S:
+def parse(section: type[S], data: bytes, source: str, prepare: Callable[[Marked], None] | None = None) -> S:
     """The settings of a file's bytes; `source` is its name, for what is told. Raises `SettingsError` with all
     mistakes."""
     marked = yaml_marks.read(data)
+    if prepare is not None:
+        prepare(marked)
     found = _Check(marked, section).checked()
     if marked.mistakes or not isinstance(found, section):
         mistakes = sorted(set(marked.mistakes))
@@ -137,7 +141,7 @@ class _Check:
             own = str(error["ctx"]["error"])
             if setting is None:
                 return place.mistake(own if not name or own.startswith(name) else f"{name}: {own}")
-            if not setting.is_duration:
+            if not (setting.is_duration or setting.is_seconds):
                 return place.mistake(f"{name} is {given}: {own}")
         if wanted:
             return place.mistake(f"{name} is {given}{wanted}")
@@ -159,6 +163,8 @@ def _plainly_wrong(setting: Setting, value: Any) -> str | None:
     """What pydantic would not say, or not as people understand it."""
     if value is None and not setting.may_be_empty:
         return f"{setting.name} has no value; give it one, or leave the line out"
+    if setting.is_secret and value == MASK:
+        return f"{setting.name} is masked, as it was printed; put the secret here"
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     if not (math.isfinite(value) and abs(value) <= LARGEST):

@@ -46,3 +46,18 @@ def shown_duration(ms: int) -> str:
 
 Duration = Annotated[int, BeforeValidator(parse_duration), PlainSerializer(shown_duration, return_type=str)]
 """A length of time: milliseconds within, `10m` where people write it."""
+
+
+def parse_seconds(value: object) -> object:
+    """Seconds of a text as `parse_duration` takes it; any number is handed on as it is. Raises `ValueError`."""
+    ms = parse_duration(value)
+    return ms / 1000 if isinstance(value, str) and isinstance(ms, int) else value
+
+
+def shown_seconds(seconds: float) -> str:
+    """Seconds as a duration, to the millisecond."""
+    return shown_duration(round(seconds * 1000))
+
+
+Seconds = Annotated[float, BeforeValidator(parse_seconds), PlainSerializer(shown_seconds, return_type=str)]
+"""A length of time whose setting's own name says that a bare number is in seconds."""

@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BeforeValidator, SecretStr
 from pydantic.fields import FieldInfo
 
-from .section import Section, parse_duration, shown_duration
+from .section import Section, parse_duration, parse_seconds, shown_duration, shown_seconds
 from .yaml_marks import Path, named
 
 _NOUNS: Mapping[Any, str] = {
@@ -64,7 +64,12 @@ class Setting:
     @property
     def is_duration(self) -> bool:
         """Whether it is a length of time, which people give with its unit."""
-        return any(isinstance(one, BeforeValidator) and one.func is parse_duration for one in self._metadata)
+        return self._is_read_by(parse_duration)
+
+    @property
+    def is_seconds(self) -> bool:
+        """Whether it is a length of time, which may be a bare number of seconds."""
+        return self._is_read_by(parse_seconds)
 
     @property
     def is_secret(self) -> bool:
@@ -86,9 +91,10 @@ class Setting:
         kind = self.kind
         if get_origin(kind) is Literal:
             return f"one of {', '.join(map(str, get_args(kind)))}{self._usual}"
-        if self.is_duration:
-            within = self._range(lambda ms: shown_duration(int(ms)))
-            return f"a duration{within}, such as 90s, 10m or 1.5h{self._usual}"
+        if self.is_duration or self.is_seconds:
+            within = self._range()
+            bare = ", or a number of seconds" if self.is_seconds else ""
+            return f"a duration{within}, such as 90s, 10m or 1.5h{bare}{self._usual}"
         if get_origin(kind) in (list, tuple):
             element = _unwrapped(get_args(kind)[0])[0]
             if get_origin(element) is Literal:
@@ -96,7 +102,10 @@ class Setting:
             return f"a list of {_PLURALS[element]}" if element in _PLURALS else ""
         if kind not in _NOUNS:
             return ""
-        return f"{_NOUNS[kind]}{self._range(shown) if kind in (int, float) else ''}{self._usual}"
+        return f"{_NOUNS[kind]}{self._range() if kind in (int, float) else ''}{self._usual}"
+
+    def _is_read_by(self, function: Callable[..., Any]) -> bool:
+        return any(isinstance(one, BeforeValidator) and one.func is function for one in self._metadata)
 
     @property
     def _metadata(self) -> list[Any]:
@@ -107,9 +116,15 @@ class Setting:
         default = self.default
         if default is None or isinstance(default, list | tuple | dict | SecretStr):
             return ""
-        return f" (the default is {shown_duration(default) if self.is_duration else shown(default)})"
+        return f" (the default is {self._show(default)})"
 
-    def _range(self, show: Callable[[Any], str]) -> str:
+    def _show(self, value: Any) -> str:
+        if self.is_duration:
+            return shown_duration(int(value))
+        return shown_seconds(value) if self.is_seconds else shown(value)
+
+    def _range(self) -> str:
+        show = self._show
         least = most = above = below = None
         for one in self._metadata:
             match one:
@@ -162,6 +177,11 @@ def held(field: FieldInfo) -> Held | None:
     return None
 
 
+def _entry(kinds: tuple[Any, ...]) -> Any:
+    """The type of an entry of a list, `X` or `X, ...`, or of a mapping, `name, X`."""
+    return kinds[1] if len(kinds) == 2 and kinds[1] is not ... else kinds[0]
+
+
 def _is_section(kind: Any) -> bool:
     return isinstance(kind, type) and get_origin(kind) is None and issubclass(kind, Section)
 
@@ -198,9 +218,8 @@ def find(section: type[Section], path: Path) -> Setting | None:
         if inner is None:
             if not rest:
                 return Setting(path, field)
-            kind = _unwrapped(field.annotation)[0]
-            of_list = len(rest) == 1 and get_origin(kind) in (list, tuple)
-            return Setting(path, FieldInfo.from_annotation(get_args(kind)[0])) if of_list else None
+            kinds = get_args(_unwrapped(field.annotation)[0])
+            return Setting(path, FieldInfo.from_annotation(_entry(kinds))) if kinds and len(rest) == 1 else None
         if inner.shape is not Shape.ONE:
             found = find(inner.section, rest[1:])
             return None if found is None else Setting(path, found.field)
@@ -227,14 +246,15 @@ def nearest(path: Path, section: type[Section], root: type[Section]) -> str:
     """What may have been meant by a key that the section, at the path within the root, does not have."""
     *outer, key = path
     here = list(fields_of(section))
-    if near := get_close_matches(str(key), here, 1, 0.6):
-        return f"did you mean {named((*outer, near[0]))}?"
-    # One of that name elsewhere, or else anything like it; sections first, then what comes first.
+    # Sections first, then what comes first.
     everywhere: dict[str, str] = {}
     for name in (*_section_names(root), *(one.name for one in settings(root))):
         everywhere.setdefault(name.rpartition(".")[2], name)
-    near = [str(key)] if key in everywhere else get_close_matches(str(key), everywhere, 1, 0.75)
-    if near:
+    if key in everywhere:
+        return f"did you mean {everywhere[key]}?"
+    if near := get_close_matches(str(key), here, 1, 0.6):
+        return f"did you mean {named((*outer, near[0]))}?"
+    if near := get_close_matches(str(key), everywhere, 1, 0.75):
         return f"did you mean {everywhere[near[0]]}?"
     return f"{named(tuple(outer)) or 'the file'} has {', '.join(here)}"
 

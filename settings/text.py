@@ -3,12 +3,14 @@ secrets, which are masked."""
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
 import yaml
+from pydantic import SecretStr
 
 from .section import Section
 from .setting import Shape, held
@@ -16,6 +18,7 @@ from .setting import Shape, held
 WIDTH = 100
 _INDENT = "  "
 _LONGEST_DEFAULT = 60
+_VARIABLE = re.compile(r"\$\{\w+\}")
 
 
 def text(section: Section) -> str:
@@ -24,7 +27,7 @@ def text(section: Section) -> str:
 
 
 def _lines(section: Section, defaults: Section, depth: int) -> Iterator[str]:
-    plain, usual = section.model_dump(mode="json"), defaults.model_dump(mode="json")
+    plain, usual = _plain(section), _plain(defaults)
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         inner = held(field)
@@ -60,12 +63,25 @@ def _entries(held: Any, depth: int) -> Iterator[str]:
 
 
 def _set(section: Section) -> list[str]:
-    values = section.model_dump(mode="json")
+    values = _plain(section)
     return [
         f"{name}: {_scalar(values[name])}"
         for name, field in type(section).model_fields.items()
         if field.is_required() or getattr(section, name) != field.get_default(call_default_factory=True)
     ]
+
+
+def _plain(section: Section) -> dict[str, Any]:
+    """Its values as JSON has them; of secrets what names a variable alone, which is none."""
+    return {name: _open(value, getattr(section, name)) for name, value in section.model_dump(mode="json").items()}
+
+
+def _open(masked: Any, value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value() if _VARIABLE.fullmatch(value.get_secret_value()) else masked
+    if isinstance(value, Mapping) and isinstance(masked, dict):
+        return {name: _open(masked[name], one) for name, one in value.items()}
+    return masked
 
 
 def _was(usual: Any) -> str:
