@@ -9,7 +9,7 @@ the tests hold them to fastavro's bytes.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from operator import attrgetter
 from typing import Any
 
@@ -30,12 +30,16 @@ _Write = Callable[[Any], bytes]
 class EventEncoder:
     """Framed messages from events: `encoder(event)` is the message's value."""
 
-    def __init__(self, schema: AvroSchema, schema_id: int) -> None:
-        """`schema` must be flat: texts, numbers, enums, and nullable ones. Raises `ValueError` otherwise."""
+    def __init__(self, schema: AvroSchema, schema_id: int, left_out: Collection[str] = ()) -> None:
+        """`schema` must be flat: texts, numbers, enums, and nullable ones. Fields of `left_out` are sent empty: null,
+        or an enum's `none`. Raises `ValueError` for other schemas, and where a field cannot be empty."""
         self._header = header(schema_id)
         self._values: Callable[[AgentEvent], tuple[Any, ...]] = attrgetter(*schema.field_names)
         texts: dict[str, bytes] = {}
-        self._fields = [_field(field["type"], texts) for field in schema.raw["fields"]]
+        self._fields = [
+            _empty(field) if field["name"] in left_out else _field(field["type"], texts)
+            for field in schema.raw["fields"]
+        ]
 
     def __call__(self, event: AgentEvent) -> bytes:
         """The message. Raises `TypeError`, `ValueError` or `KeyError` where the event does not fit the schema."""
@@ -65,6 +69,18 @@ def _field(avro: Any, texts: dict[str, bytes]) -> tuple[_Write, bytes | None]:
     if kind == "double":
         return _DOUBLE.pack, None
     raise ValueError(f"no flat type: {avro}")
+
+
+def _empty(field: Any) -> tuple[_Write, bytes]:
+    """The same for a field that is sent empty whatever it is."""
+    avro = field["type"]
+    if isinstance(avro, list):
+        empty = zigzag(0)
+    elif isinstance(avro, dict) and "none" in avro.get("symbols", ()):
+        empty = zigzag(avro["symbols"].index("none"))
+    else:
+        raise ValueError(f"the field {field['name']} cannot be empty")
+    return lambda _: empty, empty
 
 
 def _after(branch: bytes, write: _Write) -> _Write:

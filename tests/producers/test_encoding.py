@@ -66,3 +66,20 @@ def test_fastavro_reads_what_is_written():
     body = wire.split(EventEncoder(SCHEMA, 1)(event))[1]
     assert event == AgentEvent.from_record(wire.decode_body(body, SCHEMA))
     assert fastavro.schema.parse_schema(SCHEMA.raw)
+
+
+OPTIONAL = [field["name"] for field in SCHEMA.raw["fields"] if field["name"] == "status" or field["type"][0] == "null"]
+
+
+@given(EVENTS, st.sets(st.sampled_from(OPTIONAL)))
+def test_what_is_left_out_is_sent_empty_and_the_rest_as_it_is(event, left_out):
+    body = wire.split(EventEncoder(SCHEMA, 1, left_out)(event))[1]
+    empty = {name: "none" if name == "status" else None for name in left_out}
+    whole = wire.decode_body(wire.split(EventEncoder(SCHEMA, 1)(event))[1], SCHEMA)
+    assert whole | empty == wire.decode_body(body, SCHEMA)
+
+
+@pytest.mark.parametrize("name", ["run_id", "kind", "seq"])
+def test_what_an_event_is_known_by_is_not_left_out(name):
+    with pytest.raises(ValueError, match=name):
+        EventEncoder(SCHEMA, 1, [name])
