@@ -19,6 +19,7 @@ from .decode import FrameDecoder
 from .drift import DriftJudge
 from .drift.memory import Memory
 from .frames import Frame
+from .judging import JudgedTopic
 from .merge import TOOL_COLUMNS, Merger
 from .partition import EVENT_COLUMNS, Folded, PartitionFold
 from .rules import Rules
@@ -106,78 +107,46 @@ class EventWatch:
         return held[1]
 
 
-class WindowWatch:
+class WindowJudge:
+    """What is known of one partition of the windows: parts that wait for their windows, and what is usual."""
+
+    def __init__(self, rules: Rules, memory: Memory | None) -> None:
+        self.merger = Merger(rules.merge)
+        self.drift = DriftJudge(rules.drift, memory)
+
+    def take(self, columns: pl.DataFrame, frame: Frame) -> list[Anomaly]:
+        """Merges a frame's parts and judges the windows that are whole."""
+        # Tools' parts are many, and little is read of them.
+        for some in (
+            columns.filter(pl.col("tool").is_null()),
+            columns.filter(pl.col("tool").is_not_null()).select(TOOL_COLUMNS),
+        ):
+            for part in some.iter_rows(named=True):
+                self.merger.add(part, frame.log_ms)
+        return self.quiet(frame.log_ms)
+
+    def quiet(self, now_ms: int) -> list[Anomaly]:
+        """Judges what no partition will add to any more, and agents that fell silent."""
+        found = [anomaly for agent, window in self.merger.ready(now_ms) for anomaly in self.drift.judge(agent, window)]
+        return found + self.drift.silent(now_ms)
+
+
+class WindowWatch(JudgedTopic[WindowJudge, Anomaly]):
     """The window topic's side: parts of all partitions of an agent come together here, and are judged."""
 
     def __init__(self, registry: Registry, rules: Rules, memory: Memory | None = None) -> None:
         """`memory`: what is known of the time before; it may be filled at any time."""
-        self._decoder = FrameDecoder("window_part", registry)
-        self._memory = memory
-        self._merge = rules.merge
-        self._drift = rules.drift
-        self._held: dict[int, tuple[int, Merger, DriftJudge]] = {}
-        # Partitions that were read to their ends.
-        self._caught_up: set[int] = set()
-        self.bad = 0
-
-    def take(self, frame: Frame) -> list[Anomaly]:
-        """Merges a frame's parts and judges the windows that are whole. A replayed frame says nothing."""
-        held = self._held.get(frame.partition)
-        if held is None or held[0] != frame.epoch:
-            held = (frame.epoch, Merger(self._merge), DriftJudge(self._drift, self._memory))
-            self._held[frame.partition] = held
-        (self._caught_up.discard if frame.behind else self._caught_up.add)(frame.partition)
-        decoded = self._decoder.decode(frame)
-        parts = decoded.columns.with_columns(pl.col("window_start_ms", "slot_ms", "watermark_ms").cast(pl.Int64))
-        # Tools' parts are many, and little is read of them.
-        for some in (
-            parts.filter(pl.col("tool").is_null()),
-            parts.filter(pl.col("tool").is_not_null()).select(TOOL_COLUMNS),
-        ):
-            for part in some.iter_rows(named=True):
-                held[1].add(part, frame.log_ms)
-        # By the log's clock, so that a replay judges as the first reading did.
-        found = self._judge(held[1], held[2], frame.log_ms)
-        if frame.replay:
-            return []
-        self.bad += len(decoded.bad)
-        return found
-
-    def quiet(self, now_ms: int) -> list[Anomaly]:
-        """Judges what no partition will add to any more; called now and then, for agents that fell silent.
-
-        Only where all there is was read: to who lags, or replays, everybody seems to have fallen silent.
-        """
-        return [
-            anomaly
-            for partition, (_, merger, judge) in self._held.items()
-            if partition in self._caught_up
-            for anomaly in self._judge(merger, judge, now_ms)
-        ]
-
-    def keep_only(self, partitions: Iterable[int]) -> None:
-        """Lets go of the partitions that were taken away."""
-        kept = set(partitions)
-        self._held = {partition: held for partition, held in self._held.items() if partition in kept}
+        super().__init__(FrameDecoder("window_part", registry), lambda: WindowJudge(rules, memory))
 
     @property
     def late(self) -> int:
         """Parts that came after their window was judged."""
-        return sum(merger.late for _, merger, _ in self._held.values())
+        return sum(judge.merger.late for judge in self.judges)
 
     @property
     def tracks(self) -> int:
         """Metrics of agents, versions and tools that are followed."""
-        return sum(len(judge) for _, _, judge in self._held.values())
-
-    def holds(self, partition: int) -> bool:
-        """Whether a partition is ours, and something of it was read."""
-        return partition in self._held
-
-    @staticmethod
-    def _judge(merger: Merger, judge: DriftJudge, log_ms: int) -> list[Anomaly]:
-        found = [anomaly for agent, window in merger.ready(log_ms) for anomaly in judge.judge(agent, window)]
-        return found + judge.silent(log_ms)
+        return sum(len(judge.drift) for judge in self.judges)
 
 
 def stamped(anomalies: Iterable[Anomaly], now_ms: int) -> list[Anomaly]:

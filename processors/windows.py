@@ -18,6 +18,7 @@ import polars as pl
 from pydantic import Field
 
 from ..settings.section import Duration, Section
+from .refused import set_apart
 from .replay import stretch_starts
 from .sketch import keys_of
 
@@ -216,7 +217,7 @@ class Tally:
         # One sum or mean that is not a number would never be one again.
         finite = (pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in ("cost_usd", "outcome"))
         # As one piece: hundreds of small ones would each be a step of every operation below.
-        events = pl.concat([columns for columns, _, _ in self._buffer], rechunk=True)
+        events = set_apart(pl.concat([columns for columns, _, _ in self._buffer], rechunk=True))
         heights = [columns.height for columns, _, _ in self._buffer]
         log = np.repeat(np.array([log_ms for _, log_ms, _ in self._buffer], np.int64), heights)
         version = np.repeat(np.array([next_offset for _, _, next_offset in self._buffer], np.int64), heights)

@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from ..refused import set_apart
 from ..replay import stretch_start
 from .edges import EdgeTally
 from .parts import EMPTY, SUMS
@@ -22,7 +23,7 @@ from .tables import RunSets, Table, first_of
 
 NEEDED = (
     "run_id", "parent_run_id", "kind", "ts_ms", "agent", "tool", "args_sha", "status", "error", "attempt",
-    "http_status",
+    "http_status", "stop_reason",
 )  # fmt: skip
 """The columns of an event that are read here."""
 
@@ -164,9 +165,13 @@ class FleetTally:
                 self._windows[start] = True
         self._edges.add(events)
         failed = pl.col("status") == "error"
-        events = events.with_row_index("at").with_columns(
-            is_call=(pl.col("kind") == "tool_result") & pl.col("tool").is_not_null(),
-            is_bad=(failed | _STORMY).fill_null(False),
+        events = (
+            set_apart(events)
+            .with_row_index("at")
+            .with_columns(
+                is_call=(pl.col("kind") == "tool_result") & pl.col("tool").is_not_null(),
+                is_bad=(failed | _STORMY).fill_null(False),
+            )
         )
         calls = events.select("at", "tool", "args_sha", "window", "is_bad").filter(events["is_call"])
         if not calls.height:

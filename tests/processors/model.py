@@ -8,6 +8,7 @@ from typing import Any
 
 from runwatch.processors.sketch import key_of
 from runwatch.processors.windows import METRICS, SUMS
+from runwatch.schemas.reasons import REFUSALS
 
 IDENTITY = ("slot_ms", "window_start_ms", "agent", "agent_version", "model", "tool")
 Identity = tuple[Any, ...]
@@ -28,6 +29,8 @@ class Tallied:
 
     def add(self, event: dict[str, Any]) -> None:
         kind = event["kind"]
+        if kind in ("tool_result", "model_result") and event["stop_reason"] in REFUSALS:
+            kind = "refused"
         sums = self.sums
         sums["events"] += 1
         sums["runs_started"] += kind == "run_start"

@@ -14,6 +14,7 @@ from runwatch.processors.fleet.merge import Child, Failing, FleetWindow, Hits
 from runwatch.processors.fleet.rules import FleetRules
 from runwatch.processors.fleet.sample import HASH_BITS
 from runwatch.processors.fleet.tally import MOST_ROWS, MOST_WINDOWS, FleetTally
+from runwatch.schemas.reasons import REFUSALS
 
 from .fleet import AFTERWARDS, MINUTE, STRETCH, W0, call, failure, merged, start, tallied
 from .support import T0, columns
@@ -39,6 +40,21 @@ def test_a_failing_call_and_its_runs() -> None:
     assert (hashes("r1", "r2"), {"a", "b"}) == (sorted(told.runs), set(told.runs.values()))
     assert {"r1", "r2"} == set(told.named.values())
     assert sorted(told.runs) == sorted(told.named)
+
+
+@pytest.mark.parametrize("reason", sorted(REFUSALS))
+def test_calls_that_were_refused_fail_for_nobody(reason: str) -> None:
+    refused = [failure(f"r{at}", at, error="RunStoppedTimeout", attempt=2, stop_reason=reason) for at in range(5)]
+    told = one([*refused, failure("s", 50), call("u", 60)])
+    assert [1] == [hit.failures for hit in told.failing.values()]
+    assert [("t", 2, 0, 0)] == [
+        (tool, told.retries[tool].calls, told.retries[tool].hits, told.timeouts[tool].hits) for tool in told.retries
+    ]
+
+
+def test_a_call_with_a_reason_of_its_own_was_made() -> None:
+    told = one([failure("r", 0), failure("s", 10, stop_reason="mine")])
+    assert [2] == [failing.failures for failing in told.failing.values()]
 
 
 def test_how_often_a_call_worked_counts_from_its_first_failure() -> None:
