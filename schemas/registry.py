@@ -21,6 +21,7 @@ TOPIC_SCHEMAS = {
     "windows": "window_part",
     "fleet": "fleet_part",
     "anomalies": "anomaly",
+    "alerts": "anomaly",
     "control": "control",
     "health": "health",
 }

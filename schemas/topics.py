@@ -43,10 +43,16 @@ HEALTH = Topic(
     # A worker's last word, and for a day after it fell silent.
     {"cleanup.policy": "compact,delete", "retention.ms": str(DAY_MS), "message.timestamp.type": "LogAppendTime"},
 )
+ALERTS = Topic(
+    "alerts",
+    False,
+    # Of each episode what each receiver was told last, for as long as the anomalies themselves.
+    {"cleanup.policy": "compact,delete", "retention.ms": str(30 * DAY_MS), "message.timestamp.type": "LogAppendTime"},
+)
 SNAPSHOTS = Topic("snapshots", False, _kept(14))
 DEADLETTER = Topic("deadletter", False, _kept(14))
 
-ALL = (EVENTS, WINDOWS, FLEET, ANOMALIES, CONTROL, HEALTH, SNAPSHOTS, DEADLETTER)
+ALL = (EVENTS, WINDOWS, FLEET, ANOMALIES, CONTROL, HEALTH, ALERTS, SNAPSHOTS, DEADLETTER)
 
 
 class TopicsError(RunwatchError):
