@@ -7,12 +7,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
-from ..schemas.events import AgentEvent
 from .notices import Notices
 from .transport import Message, Transport
 
-Encode = Callable[[AgentEvent], bytes]
+Encode = Callable[[Any], bytes]
+"""A message's value from what was put: an event, or whatever else the topic is for."""
 Open = Callable[[], tuple[Encode, Transport]]
 
 BATCH = 16
@@ -32,11 +33,28 @@ RETRY_S = 5.0
 """After the transport could not be opened."""
 
 
+def _run_of(event: Any) -> str:
+    return str(event.run_id)
+
+
 class Sender:
     """Takes events without waiting, and sends them in order. Never raises."""
 
-    def __init__(self, open_transport: Open, size: int, notices: Notices) -> None:
-        """`open_transport` is called from the background, when there is something to send, and may fail."""
+    def __init__(
+        self,
+        open_transport: Open,
+        size: int,
+        notices: Notices,
+        *,
+        called: str = "event",
+        key_of: Callable[[Any], str] = _run_of,
+    ) -> None:
+        """`open_transport` is called from the background, when there is something to send, and may fail.
+
+        `called`: what is sent, for people; `key_of` gives its message's key.
+        """
+        self._called = called
+        self._key_of = key_of
         self._open_transport = open_transport
         self._size = max(1, size)
         self._notices = notices
@@ -51,7 +69,7 @@ class Sender:
 
     def _begin(self) -> None:
         """The state that a forked child begins anew."""
-        self._queue: deque[AgentEvent] = deque()
+        self._queue: deque[Any] = deque()
         self._ready: list[Message] = []
         self._encode: Encode | None = None
         self._open_after = 0.0
@@ -63,7 +81,7 @@ class Sender:
         self._bell = threading.Lock()
         self._bell.acquire()
 
-    def put(self, event: AgentEvent) -> None:
+    def put(self, event: Any) -> None:
         """Queues an event, or counts it as dropped where there is no room or the sender is closed."""
         with self._lock:
             if self._closed or len(self._queue) >= self._size:
@@ -78,8 +96,9 @@ class Sender:
                 return
         self._notices.tell(
             "dropped",
-            "an event was dropped, because %s. The runs' `seq` shows which are missing; stats() counts them.",
-            "the sender is closed" if self._closed else f"{self._size:,} events wait already",
+            "one %s was dropped, because %s. stats() counts them, and the runs' `seq` shows which events are missing.",
+            self._called,
+            "the sender is closed" if self._closed else f"{self._size:,} wait already",
         )
 
     def stats(self) -> dict[str, int]:
@@ -143,8 +162,9 @@ class Sender:
         if not done:
             self._notices.tell(
                 "left",
-                "%d events could not be delivered before the end, and are lost.",
+                "%d %ss could not be delivered before the end, and are lost.",
                 self.stats()["queued"],
+                self._called,
             )
         with self._lock:
             self._closed = True
@@ -228,7 +248,7 @@ class Sender:
             self._encode, self._transport = self._open_transport()
         except Exception as error:  # whatever librdkafka or a registry's client finds wrong
             self._open_after = time.monotonic() + RETRY_S
-            self._notices.tell("open", "events cannot be sent yet, and wait in memory: %s", error)
+            self._notices.tell("open", "%ss cannot be sent yet, and wait in memory: %s", self._called, error)
         return self._transport
 
     def _encoded(self) -> list[Message]:
@@ -239,10 +259,10 @@ class Sender:
         for _ in range(min(waiting, max(BATCH, waiting // 8), BATCH_MOST)):
             event = self._queue.popleft()
             try:
-                out.append((event.run_id.encode(), self._encode(event)))
-            except Exception as error:  # an event that does not fit the schema must not stop the others
+                out.append((self._key_of(event).encode(), self._encode(event)))
+            except Exception as error:  # one that does not fit the schema must not stop the others
                 self._unfit += 1
-                self._notices.tell("unfit", "an event does not fit its schema and is left out: %s", error)
+                self._notices.tell("unfit", "one %s does not fit its schema and is left out: %s", self._called, error)
         return out
 
 

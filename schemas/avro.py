@@ -11,7 +11,7 @@ from typing import Any
 import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
-NAMES = ("agent_event", "window_part", "fleet_part", "anomaly", "control", "health")
+NAMES = ("agent_event", "window_part", "fleet_part", "anomaly", "control", "health", "snapshot")
 """The schemas by file name; `NAME.avsc` beside this file."""
 
 

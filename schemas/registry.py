@@ -24,6 +24,7 @@ TOPIC_SCHEMAS = {
     "alerts": "anomaly",
     "control": "control",
     "health": "health",
+    "snapshots": "snapshot",
 }
 """Which schema a topic's values are written with; topics by the last word of their name."""
 

@@ -41,6 +41,7 @@ def routes(settings: Settings) -> dict[str, Route]:
         Route(name(topics.WINDOWS.name), "window_parts_in", "window_parts_stored", "WindowPart"),
         Route(name(topics.ANOMALIES.name), "anomalies_in", "anomalies_stored", "Anomaly"),
         Route(name(topics.CONTROL.name), "control_in", "control_stored", "Control", tombstones=True, check=_is_command),
+        Route(name(topics.SNAPSHOTS.name), "snapshots_in", "snapshots_stored", "Snapshot"),
         Route(name(topics.DEADLETTER.name), "dead_letters_in", "dead_letters_stored", "DeadLetter", letters=True),
     )
     return {route.topic: route for route in all_routes}

@@ -30,6 +30,7 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
         "null": st.none(),
         "boolean": st.booleans(),
         "string": _TEXT,
+        "bytes": st.binary(max_size=20),
         "int": st.integers(min_value=-(2**31), max_value=2**31 - 1),
         # A number that is the sentinel is refused by design (test_container.py has it).
         "long": st.integers(min_value=-(2**63), max_value=2**63 - 1).filter(lambda value: value != SENTINEL),

@@ -1,7 +1,8 @@
 """Messages that were written once and must be written and read the same for ever.
 
 `golden/NAME.vN.json` holds records, `golden/NAME.vN.hex` the framed message of each, a line each. These files
-are never changed: a new version of a schema gets new ones beside them.
+are never changed: a new version of a schema gets new ones beside them. A field of bytes is a text of the characters
+0 to 255 there, as in Avro's own JSON.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from runwatch.schemas.anomalies import Anomaly
 from runwatch.schemas.avro import AvroSchema
 from runwatch.schemas.controls import Control
 from runwatch.schemas.events import AgentEvent, epoch_ms
+from runwatch.schemas.snapshots import Snapshot
 from runwatch.schemas.wire import decode_body, encode, split
 
 HERE = Path(__file__).parent
@@ -27,6 +29,8 @@ def golden(version: str) -> list[tuple[dict[str, Any], bytes]]:
     """Records and their messages, of a version such as `agent_event.v1`."""
     folder = HERE / "golden"
     records = json.loads((folder / f"{version}.json").read_text(encoding="utf-8"))
+    of_bytes = [field["name"] for field in schema_of(version).raw["fields"] if field["type"] == "bytes"]
+    records = [record | {name: record[name].encode("latin-1") for name in of_bytes} for record in records]
     lines = (folder / f"{version}.hex").read_text(encoding="ascii").split()
     return list(zip(records, map(bytes.fromhex, lines), strict=True))
 
@@ -73,3 +77,9 @@ def test_typed_records_write_the_golden_bytes() -> None:
     schema = avro.load("control")
     for record, message in golden("control.v1"):
         assert message.hex() == encode(Control(**record).to_record(), schema, schema.schema_id).hex()
+    schema = avro.load("snapshot")
+    for record, message in golden("snapshot.v1"):
+        kinds, counts = record["redactions"], record["redaction_counts"]
+        fields = {name: value for name, value in record.items() if not name.startswith("redaction")}
+        snapshot = Snapshot(**fields, redacted=dict(zip(kinds, counts, strict=True)))
+        assert message.hex() == encode(snapshot.to_record(), schema, schema.schema_id).hex()
