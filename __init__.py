@@ -14,16 +14,48 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .control.guardrails import Budgets, Guardrails, KillSwitch, ToolPolicy, Writes
+    from .producers.connection import connect
     from .producers.current import current_run
+    from .producers.guard.approvals import ApprovalRequest
+    from .producers.guard.refusals import ApprovalRequired, Refused, RunStopped, ToolDenied
+    from .producers.guard.store import SqliteStore
     from .producers.run import Run
-    from .producers.watch import Watch, connect
+    from .producers.watch import Watch
 
-__all__ = ["Run", "Watch", "connect", "current_run"]
+__all__ = [
+    "ApprovalRequest",
+    "ApprovalRequired",
+    "Budgets",
+    "Guardrails",
+    "KillSwitch",
+    "Refused",
+    "Run",
+    "RunStopped",
+    "SqliteStore",
+    "ToolDenied",
+    "ToolPolicy",
+    "Watch",
+    "Writes",
+    "connect",
+    "current_run",
+]
 
 _HOMES = {
+    "ApprovalRequest": ".producers.guard.approvals",
+    "ApprovalRequired": ".producers.guard.refusals",
+    "Budgets": ".control.guardrails",
+    "Guardrails": ".control.guardrails",
+    "KillSwitch": ".control.guardrails",
+    "Refused": ".producers.guard.refusals",
     "Run": ".producers.run",
+    "RunStopped": ".producers.guard.refusals",
+    "SqliteStore": ".producers.guard.store",
+    "ToolDenied": ".producers.guard.refusals",
+    "ToolPolicy": ".control.guardrails",
     "Watch": ".producers.watch",
-    "connect": ".producers.watch",
+    "Writes": ".control.guardrails",
+    "connect": ".producers.connection",
     "current_run": ".producers.current",
 }
 

@@ -6,11 +6,17 @@ import itertools
 import threading
 from dataclasses import dataclass, replace
 
+from ..control.outgoing import Outgoing
 from ..schemas.events import AgentEvent, Kind, Status
 from ..schemas.ids import uuid7
+from . import fields
 from .clock import Clock
 from .sender import Sender
 from .usage import StopReport, Usage
+
+EVERYTHING = Outgoing()
+MOST_REFUSED = 100
+"""Refusals that are logged after a run's end: an agent that does not heed them may try without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +33,24 @@ class RunInfo:
     labels: str | None = None
 
 
+def agent_info(agent: str, version: str | None, model: str | None, parent_run_id: str | None) -> RunInfo:
+    """What all runs of an agent share."""
+    return RunInfo(
+        run_id="",
+        agent=fields.text(agent) or "unnamed",
+        agent_version=fields.text(version),
+        model=fields.text(model),
+        parent_run_id=fields.text(parent_run_id),
+    )
+
+
 class RunLog:
     """Writes a run's events. Fields must fit the event's already (see `fields`)."""
 
-    def __init__(self, info: RunInfo, sender: Sender, clock: Clock) -> None:
+    def __init__(self, info: RunInfo, sender: Sender, clock: Clock, outgoing: Outgoing = EVERYTHING) -> None:
         """Logs the run's start."""
         self.info = info
+        self._outgoing = outgoing
         self._sender = sender
         self._clock = clock
         self._begin()
@@ -43,7 +61,10 @@ class RunLog:
         self._lock = threading.RLock()
         self._seq = 0
         self._steps = itertools.count(1)
-        self._usage = Usage()
+        self.usage = Usage()
+        self.refused = 0
+        """Calls that were refused."""
+        self._refused_late = 0
         self._began = self._clock.monotonic()
         self.report: StopReport | None = None
 
@@ -78,7 +99,7 @@ class RunLog:
         event.attempt = attempt
         event.http_status = http_status
         with self._lock:
-            self._usage.tool_calls += 1
+            self.usage.tool_calls += 1
             self._put(event)
 
     def model(
@@ -105,14 +126,32 @@ class RunLog:
         event.error = error
         event.http_status = http_status
         with self._lock:
-            self._usage.add_model_call(input_tokens, output_tokens, cost_usd)
+            self.usage.add_model_call(input_tokens, output_tokens, cost_usd)
             self._put(event)
+
+    def tool_refused(
+        self, tool: str, step_id: str, args_sha: str | None, error: str, attempt: int | None, stop_reason: str
+    ) -> None:
+        """Logs a tool call that was not made. It is none of the run's `tool_calls`."""
+        event = self._event("tool_result")
+        event.tool = tool
+        event.step_id = step_id
+        event.args_sha = args_sha
+        event.attempt = attempt
+        self._put_refusal(event, error, stop_reason)
+
+    def model_refused(self, step_id: str, model: str | None, error: str, stop_reason: str) -> None:
+        """Logs a model call that was not made. `model` where it was another than the run's."""
+        event = self._event("model_result")
+        event.step_id = step_id
+        event.model = model or event.model
+        self._put_refusal(event, error, stop_reason)
 
     def stop(self, reason: str, outcome: float | None) -> StopReport:
         """Logs the run's end, once; the first call's answer, again, to every later one."""
         with self._lock:
             if self.report is None:
-                usage = self._usage
+                usage = self.usage
                 self.report = {"status": "stopped", "stop_reason": reason, "usage": usage.report()}
                 # Nothing of a run that a fork left behind untouched.
                 if self._seq:
@@ -159,7 +198,21 @@ class RunLog:
             labels=info.labels,
         )
 
+    def _put_refusal(self, event: AgentEvent, error: str, stop_reason: str) -> None:
+        event.duration_ms = 0
+        event.status = "error"
+        event.error = error
+        event.stop_reason = stop_reason
+        with self._lock:
+            self.refused += 1
+            if self.report is not None:
+                self._refused_late += 1
+            if self._refused_late <= MOST_REFUSED and self._outgoing.refusals:
+                self._put(event)
+
     def _put(self, event: AgentEvent) -> None:
+        if not self._outgoing.events:
+            return
         # Numbered and queued in one go: the topic's order of a run is the order of `seq`.
         with self._lock:
             if not self._seq and event.kind != "run_start":

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from .outside import Outside
     from .run import Run
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -19,8 +20,12 @@ class Decorator(Protocol):
     def __call__(self, fn: F, /) -> F: ...
 
 
-def make_decorator(name: str | None, find_run: Callable[[], Run | None]) -> Decorator:
-    """A decorator for the tool `name`. Each call belongs to the run that `find_run` answers, if any."""
+def make_decorator(
+    name: str | None, writes: bool | None, find_run: Callable[[], Run | None], outside: Outside | None
+) -> Decorator:
+    """A decorator for the tool `name`. Each call belongs to the run that `find_run` answers; where it answers none,
+    `outside` says whether the call may be made. `writes` as in `ToolCalls.call_tool`.
+    """
 
     def decorate(fn: F) -> F:
         tool = name if name is not None else getattr(fn, "__name__", type(fn).__name__)
@@ -30,19 +35,28 @@ def make_decorator(name: str | None, find_run: Callable[[], Run | None]) -> Deco
 
             @functools.wraps(fn)
             async def awaited(*args: Any, **kwargs: Any) -> Any:
-                run = find_run()
-                if run is None:
+                async def call(**_: Any) -> Any:
                     return await fn(*args, **kwargs)
-                return await run.call_tool(tool, _by_name(named, args, kwargs), lambda **_: fn(*args, **kwargs))
+
+                run = find_run()
+                by_name = _by_name(named, args, kwargs)
+                if run is None:
+                    if outside is not None:
+                        await outside.check_async(tool, by_name, writes)
+                    return await call()
+                return await run.call_tool(tool, by_name, call, writes=writes)
 
             return awaited  # type: ignore[return-value]  # wraps() keeps the signature, which mypy cannot see
 
         @functools.wraps(fn)
         def called(*args: Any, **kwargs: Any) -> Any:
             run = find_run()
+            by_name = _by_name(named, args, kwargs)
             if run is None:
+                if outside is not None:
+                    outside.check(tool, by_name, writes)
                 return fn(*args, **kwargs)
-            return run.call_tool(tool, _by_name(named, args, kwargs), lambda **_: fn(*args, **kwargs))
+            return run.call_tool(tool, by_name, lambda **_: fn(*args, **kwargs), writes=writes)
 
         return called  # type: ignore[return-value]  # as above
 

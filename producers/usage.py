@@ -39,14 +39,20 @@ class Usage:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: float | None = None
+    tokens: int = 0
+    """Read and written, together."""
+    spent_usd: float = 0.0
 
     def add_model_call(self, input_tokens: int | None, output_tokens: int | None, cost_usd: float | None) -> None:
         if input_tokens is not None:
             self.input_tokens = (self.input_tokens or 0) + input_tokens
+            self.tokens += input_tokens
         if output_tokens is not None:
             self.output_tokens = (self.output_tokens or 0) + output_tokens
+            self.tokens += output_tokens
         if cost_usd is not None:
             self.cost_usd = (self.cost_usd or 0.0) + cost_usd
+            self.spent_usd += cost_usd
 
     def report(self) -> UsageReport:
         return {

@@ -1,4 +1,4 @@
-"""`connect`, and what it gives: an agent's way to say what its runs do."""
+"""What `connect` gives: an agent's way to say what its runs do."""
 
 from __future__ import annotations
 
@@ -9,24 +9,21 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from .. import endpoints
-from ..schemas import avro, reasons
+from ..control.guardrails import Budgets
+from ..schemas import reasons
 from ..schemas.ids import uuid7
-from ..schemas.registry import Registry, open_registry
 from . import fields
-from .clock import Clock, SystemClock
+from .clock import Clock
 from .current import current_run
-from .encoding import EventEncoder
+from .guard.guard import Guard
+from .guard.rules import Rules
 from .notices import Notices
+from .outside import Outside
 from .run import Run
-from .run_log import RunInfo, RunLog
-from .sender import Encode, Sender, close_all
+from .run_log import RunInfo, RunLog, agent_info
+from .sender import Sender, close_all
 from .tools import Decorator, make_decorator
-from .transport import KafkaTransport, Transport
 
-DEFAULT_KAFKA = "127.0.0.1:9092"
-QUEUE_SIZE = 20_000
-"""Events that may wait in memory, some 600 bytes each, and as many again, encoded, in librdkafka."""
 EXIT_S = 5.0
 """How long the end of a process may take to deliver what is left."""
 
@@ -44,23 +41,27 @@ class Watch:
         sender: Sender,
         clock: Clock,
         notices: Notices,
+        rules: Rules,
         first: Watch | None = None,
     ) -> None:
         """`info` is what all runs of this agent share; its `run_id` is not used.
 
-        `first` is the watch that the sender belongs to, where that is another.
+        `first` is the watch that the sender and the rules belong to, where that is another.
         """
         self._info = info
         self._labels = labels
         self._sender = sender
         self._clock = clock
         self._notices = notices
+        self._rules = rules
+        self._outside = Outside(rules, info, clock)
         self._first = first
         self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
         _WATCHES.add(self)
         if first is None:
-            # One that is forgotten delivers what it holds and ends its thread.
+            # One that is forgotten delivers what it holds and ends its threads.
             weakref.finalize(self, sender.retire).atexit = False
+            weakref.finalize(self, rules.retire).atexit = False
 
     def agent(
         self,
@@ -74,8 +75,8 @@ class Watch:
 
         Its `close` stops its runs and delivers; the connection ends with the first one's.
         """
-        info = _info(agent, version, model, self._info.parent_run_id)
-        return Watch(info, labels, self._sender, self._clock, self._notices, self._first or self)
+        info = agent_info(agent, version, model, self._info.parent_run_id)
+        return Watch(info, labels, self._sender, self._clock, self._notices, self._rules, self._first or self)
 
     def run(
         self,
@@ -88,12 +89,16 @@ class Watch:
         parent_run_id: str | None = None,
         labels: Mapping[str, Any] | None = None,
         model: str | None = None,
+        budgets: Budgets | None = None,
     ) -> Run:
         """Begins a run, and logs that. To be used in a `with`, or ended by its `stop`.
 
         `prompt` and `tools` are hashed here, in the place of their hashes. Within another run's `with`
-        block, that run is the parent unless one is named.
+        block, that run is the parent unless one is named. `budgets` take the place of the connection's.
+
+        A process's first run waits until it is known what the control topic says, for two seconds at most.
         """
+        self._rules.wait_loaded()
         shared = self._info
         if parent_run_id is None and shared.parent_run_id is None:
             outer = current_run()
@@ -109,16 +114,19 @@ class Watch:
             fields.text(parent_run_id) or shared.parent_run_id,
             fields.labels(self._labels, labels),
         )
-        run = Run(RunLog(info, self._sender, self._clock), self._clock, self._notices, self)
+        rules = self._rules
+        log = RunLog(info, self._sender, self._clock, rules.outgoing)
+        run = Run(log, self._clock, self._notices, Guard(rules, log, self._clock, budgets), self)
         self._runs.add(run)
         return run
 
-    def tool(self, name: str | None = None) -> Decorator:
+    def tool(self, name: str | None = None, *, writes: bool | None = None) -> Decorator:
         """A decorator like `Run.tool`, for the run in whose `with` block the function is called.
 
-        Called outside of any run, the function is just called.
+        Called outside of any run, the function is called without being logged; what may not be done may not be
+        done there either.
         """
-        return make_decorator(name, self._found_run)
+        return make_decorator(name, writes, self._found_run, self._outside)
 
     def stats(self) -> dict[str, int]:
         """Events by what became of them, since the connection or the fork.
@@ -146,7 +154,12 @@ class Watch:
         self.stop_runs()
         _WATCHES.discard(self)
         seconds = EXIT_S if timeout is None else timeout
-        return self._sender.flush(seconds) if self._first else self._sender.close(seconds, patient=timeout is not None)
+        if self._first:
+            return self._sender.flush(seconds)
+        try:
+            return self._sender.close(seconds, patient=timeout is not None)
+        finally:
+            self._rules.close()
 
     def stop_runs(self) -> None:
         """Stops the runs that are left as `cancelled`."""
@@ -162,7 +175,9 @@ class Watch:
         self.close()
 
     def after_fork(self) -> None:
-        """See `RunLog.after_fork`."""
+        """See `RunLog.after_fork`, `Guard.after_fork`."""
+        if self._first is None:
+            self._rules.after_fork()
         for run in list(self._runs):
             run.after_fork()
 
@@ -177,58 +192,6 @@ class Watch:
         return run
 
 
-def connect(
-    agent: str,
-    version: str | None = None,
-    model: str | None = None,
-    *,
-    kafka: str | None = None,
-    prefix: str | None = None,
-    registry: str | Registry | None = None,
-    labels: Mapping[str, Any] | None = None,
-    parent_run_id: str | None = None,
-    queue_size: int = QUEUE_SIZE,
-    clock: Clock | None = None,
-    transport: Transport | None = None,
-    kafka_config: Mapping[str, Any] | None = None,
-) -> Watch:
-    """Introduces an agent, and neither waits nor fails where the broker is away.
-
-    `kafka` is the broker's address: as given, or `RUNWATCH_KAFKA`, or that of the local stack, or
-    127.0.0.1:9092. `prefix` stands before the topic's name (`RUNWATCH_PREFIX`), `registry` is a schema
-    registry's address (`RUNWATCH_REGISTRY`), `kafka_config` holds further settings of librdkafka, and
-    `queue_size` is how many events may wait in memory. `clock` and `transport` stand in for the machine's
-    clock and for Kafka.
-    """
-    notices = Notices()
-    bootstrap = kafka or os.environ.get("RUNWATCH_KAFKA") or endpoints.read().get("kafka") or DEFAULT_KAFKA
-    prefix = os.environ.get("RUNWATCH_PREFIX", "") if prefix is None else prefix
-    registry = registry or os.environ.get("RUNWATCH_REGISTRY") or None
-    topic = f"{prefix}agent.events"
-
-    def open_transport() -> tuple[Encode, Transport]:
-        schema = avro.load("agent_event")
-        known = open_registry(registry) if registry is None or isinstance(registry, str) else registry
-        encoder = EventEncoder(schema, known.id_of(schema, topic))
-        if transport is not None:
-            return encoder, transport
-        return encoder, KafkaTransport(bootstrap, topic, queue_size=queue_size, tell=notices.tell, extra=kafka_config)
-
-    sender = Sender(open_transport, queue_size, notices)
-    return Watch(_info(agent, version, model, parent_run_id), labels, sender, clock or SystemClock(), notices)
-
-
-def _info(agent: str, version: str | None, model: str | None, parent_run_id: str | None) -> RunInfo:
-    """What all runs of an agent share."""
-    return RunInfo(
-        run_id="",
-        agent=fields.text(agent) or "unnamed",
-        agent_version=fields.text(version),
-        model=fields.text(model),
-        parent_run_id=fields.text(parent_run_id),
-    )
-
-
 _WATCHES: weakref.WeakSet[Watch] = weakref.WeakSet()
 
 
@@ -241,6 +204,8 @@ def _at_exit() -> None:
     for watch in list(_WATCHES):
         watch.stop_runs()
     close_all(EXIT_S)
+    for watch in list(_WATCHES):
+        watch.close()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -5,8 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import date, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
 from functools import partial
+from pathlib import PurePath
 from typing import Any
+from uuid import UUID
 
 HASH_DIGITS = 24
 """Hex digits kept of SHA-256: 96 bits, so that a fleet's lifetime of values has no chance collision."""
@@ -69,6 +74,35 @@ def _converted(value: Any) -> Any:
     text = repr(value)
     # The default repr holds the object's address, which would make equal calls differ.
     return type(value).__qualname__ if " at 0x" in text else text
+
+
+def is_exact(value: Any) -> bool:
+    """Whether the canonical JSON of `value` tells it from every other value that means something else.
+
+    A `repr` that stands for an object need not: it may be shortened, or the same for all objects of a class.
+    """
+    try:
+        json.dumps(value, sort_keys=True, default=_exactly)
+    except Exception:  # As in `_stand_in`.
+        return False
+    return True
+
+
+_EXACT_BY_REPR = (date, time, timedelta, timezone, Decimal, UUID, PurePath, Enum, complex, range)
+
+
+def _exactly(value: Any) -> Any:
+    """What is looked into in the place of `value`. Raises `TypeError` where only its `repr` stands for it."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return None
+    if isinstance(value, set | frozenset):
+        return list(value)
+    if isinstance(value, _EXACT_BY_REPR) and not isinstance(value, type):
+        return None
+    found = _converted(value)
+    if isinstance(found, str):
+        raise TypeError(type(value).__qualname__)
+    return found
 
 
 class _Plain:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from runwatch.producers import watch as watch_module
+from runwatch.control.state import ControlState
+from runwatch.producers import connection
 from runwatch.schemas import avro
 from runwatch.schemas.events import AgentEvent
 from runwatch.schemas.wire import decode_body, split
@@ -43,13 +44,36 @@ class Kept:
         """Nothing is held."""
 
 
+class Silent:
+    """A control topic in which nothing stands."""
+
+    def __init__(self, *_: Any) -> None:
+        self.state = ControlState()
+
+    def start(self) -> None:
+        """It is there already."""
+
+    def wait_loaded(self, timeout_s: float) -> bool:
+        return True
+
+    def lost_for_s(self) -> float:
+        return 0.0
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def after_fork(self) -> None:
+        """Nothing is held."""
+
+
 async def fetch_later(url: str) -> str:
     return f"page of {url}"
 
 
 def test_the_examples_run(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     kept = Kept()
-    monkeypatch.setattr(watch_module, "KafkaTransport", lambda *_, **__: kept)
+    monkeypatch.setattr(connection, "KafkaTransport", lambda *_, **__: kept)
+    monkeypatch.setattr(connection, "Follower", Silent)
     usage = SimpleNamespace(input_tokens=10, output_tokens=5)
     names: dict[str, Any] = {
         "fetch": lambda url: f"page of {url}",

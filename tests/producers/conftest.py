@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from runwatch.producers.watch import Watch, connect
+from runwatch.producers.connection import connect
+from runwatch.producers.watch import Watch
 from runwatch.schemas import avro, wire
 from runwatch.schemas.events import AgentEvent
 

@@ -63,7 +63,7 @@ def test_a_broker_that_is_away_costs_an_agent_nothing():
         import time, runwatch
         began = time.perf_counter()
         watch = runwatch.connect("a")
-        run = watch.run()
+        run = watch.run(budgets=runwatch.Budgets(steps=None, tool_calls=None))
         slowest = 0
         for number in range(2000):
             before = time.perf_counter()
@@ -139,10 +139,10 @@ def test_a_fork_of_a_connected_agent_ends_by_itself():
     ],
 )
 def test_where_the_broker_is(tmp_path, monkeypatch, given, variable, local, expected):
-    from runwatch.producers import watch as watch_module
+    from runwatch.producers import connection
 
     seen = []
-    monkeypatch.setattr(watch_module, "KafkaTransport", lambda bootstrap, topic, **_: seen.append((bootstrap, topic)))
+    monkeypatch.setattr(connection, "KafkaTransport", lambda bootstrap, topic, **_: seen.append((bootstrap, topic)))
     monkeypatch.setenv("RUNWATCH_HOME", str(tmp_path))
     monkeypatch.setenv("RUNWATCH_PREFIX", "fleet1.")
     monkeypatch.delenv("RUNWATCH_KAFKA", raising=False)
@@ -150,6 +150,6 @@ def test_where_the_broker_is(tmp_path, monkeypatch, given, variable, local, expe
         monkeypatch.setenv("RUNWATCH_KAFKA", variable)
     if local:
         (tmp_path / "endpoints.json").write_text(json.dumps({"kafka": local}))
-    watch = watch_module.connect("a", kafka=given)
+    watch = connection.connect("a", kafka=given)
     watch._sender._open_transport()
     assert [(expected, "fleet1.agent.events")] == seen

@@ -10,8 +10,9 @@ import time
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from runwatch.control.guardrails import NO_BUDGETS
+from runwatch.producers.connection import connect
 from runwatch.producers.importer import ImportingError, import_files
-from runwatch.producers.watch import connect
 from runwatch.schemas import avro, wire
 from runwatch.schemas.events import AgentEvent
 from runwatch.schemas.topics import ensure_topics
@@ -101,7 +102,7 @@ def test_events_wait_for_a_broker_that_stops_answering(stack, topics):
     state = json.loads((stack.home / "state.json").read_text())
     broker = next(service["pid"] for service in state["services"] if service["name"] == "kafka")
     watch = connect("a", kafka=topics.kafka, prefix=topics.prefix)
-    run = watch.run("r")
+    run = watch.run("r", budgets=NO_BUDGETS)
     assert watch.flush(10.0)
     os.kill(broker, signal.SIGSTOP)
     try:

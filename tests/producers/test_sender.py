@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runwatch.control.guardrails import NO_BUDGETS
 from runwatch.producers import sender as sender_module
-from runwatch.producers.watch import connect
+from runwatch.producers.connection import connect
 
 
 def wait_for(condition, seconds=5.0):
@@ -33,7 +34,7 @@ def test_threads_on_one_run_keep_its_order(new_sink, calls_of_threads, room):
     sink = new_sink()
     sink.room = room
     watch = connect("a", transport=sink)
-    run = watch.run("r")
+    run = watch.run("r", budgets=NO_BUDGETS)
 
     def work(calls):
         for number in range(calls):
@@ -56,7 +57,7 @@ def test_threads_on_one_run_keep_its_order(new_sink, calls_of_threads, room):
 def test_a_full_queue_drops_and_counts(make_watch, sink, caplog):
     sink.room = 0
     watch = make_watch(queue_size=10)
-    run = watch.run("r")
+    run = watch.run("r", budgets=NO_BUDGETS)
     wait_for(lambda: watch.room() == 1.0)  # one event waits encoded
     began = time.perf_counter()
     for _ in range(500):

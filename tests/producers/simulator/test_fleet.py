@@ -4,8 +4,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from runwatch.producers.connection import connect
 from runwatch.producers.simulator import Fleet, FleetSettings
-from runwatch.producers.watch import connect
 
 START = 1_760_000_000_000
 MINUTE = 60_000
