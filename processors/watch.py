@@ -52,10 +52,10 @@ class EventWatch:
         fold = self._fold(frame)
         (self._caught_up.discard if frame.behind else self._caught_up.add)(frame.partition)
         decoded = self._decoder.decode(frame)
-        at = decoded.columns["_at"].to_numpy()
+        *columns, at = decoded.columns.get_columns()
         before = replace(fold.counts)
-        offsets = np.asarray(frame.offsets, np.int64)[at]
-        out = fold.add(decoded.columns.drop("_at"), offsets, frame.log_ms)
+        offsets = np.asarray(frame.offsets, np.int64)[at.to_numpy()]
+        out = fold.add(pl.DataFrame(columns), offsets, frame.log_ms)
         if frame.replay:
             self.counts.replayed += len(frame)
             return Folded()
