@@ -21,8 +21,10 @@ from ..schemas.anomalies import Anomaly
 from ..schemas.health import Health, this_worker
 from ..schemas.registry import open_registry
 from ..schemas.topics import ANOMALIES, EVENTS, FLEET, HEALTH, WINDOWS, ensure_topics
+from ..settings.policy import Policy
 from .drift.memory import Memory
 from .emit import Emitter, Encoder
+from .enforcement import Enforcement
 from .fleet.parts import KEY
 from .fleet.watch import FleetWatch
 from .frames import Frame
@@ -37,23 +39,24 @@ log = logging.getLogger("runwatch.processors")
 REPORT_EVERY_S = 30.0
 HEALTH_EVERY_S = 5.0
 RECALL_EVERY_S = 300.0
+CLEAR_EVERY_S = 10.0
 TICK_S = 0.5
 SLICE = 32
 """Window parts that are sent without looking up: some 5 ms."""
 
 
-def run_processors(settings: Settings, rules: Rules) -> None:
+def run_processors(settings: Settings, rules: Rules, policy: Policy | None = None) -> None:
     """Runs a worker until it is told to stop (SIGINT or SIGTERM). Raises `TopicsError` where the broker is away."""
     ensure_topics(settings.kafka, settings.prefix, partitions=settings.partitions, replication=settings.replication)
     with TemporaryDirectory(prefix="runwatch-") as folder:
-        app = build_app(settings, rules, Path(folder))
+        app = build_app(settings, rules, Path(folder), policy or Policy())
         worker = faust.Worker(app, loglevel="WARN", quiet=True, override_logging=False, redirect_stdouts=False)
         worker.execute_from_commandline()
 
 
-def build_app(settings: Settings, rules: Rules, folder: Path) -> FrameApp:
+def build_app(settings: Settings, rules: Rules, folder: Path, policy: Policy) -> FrameApp:
     """The app, wired but not started. `folder`: one that Faust wants, and keeps nothing in that we need."""
-    events, windows = settings.topic(EVENTS.name), settings.topic(WINDOWS.name)
+    events, windows, anomalies = (settings.topic(topic.name) for topic in (EVENTS, WINDOWS, ANOMALIES))
     app = FrameApp(
         f"{settings.prefix}runwatch-processors",
         broker=[f"kafka://{place.strip()}" for place in settings.kafka.split(",")],
@@ -77,25 +80,31 @@ def build_app(settings: Settings, rules: Rules, folder: Path) -> FrameApp:
         events: Horizon(rules.windows.stretch, before=1),
         windows: Horizon(rules.merge.stretch, before=1),
         settings.topic(FLEET.name): Horizon(rules.fleet.stretch, before=1),
+        anomalies: Horizon(policy.longest_ms, before=1, kept_ms=int(ANOMALIES.config["retention.ms"]), timed=True),
     }
-    _Wiring(app, settings, rules, events, windows)
+    # What stops runs goes before what watches them.
+    app.urgent = frozenset({anomalies})
+    _Wiring(app, settings, rules, policy)
     return app
 
 
 class _Wiring:
     """Connects the app's topics and timers to the watches."""
 
-    def __init__(self, app: FrameApp, settings: Settings, rules: Rules, events: str, windows: str) -> None:
+    def __init__(self, app: FrameApp, settings: Settings, rules: Rules, policy: Policy) -> None:
         self.app = app
         self.settings = settings
-        fleet = settings.topic(FLEET.name)
+        events, windows, fleet, anomalies = (
+            settings.topic(topic.name) for topic in (EVENTS, WINDOWS, FLEET, ANOMALIES)
+        )
         registry = open_registry(settings.registry)
         self.event_watch = EventWatch(registry, rules)
         memory = Memory()
         self.window_watch = WindowWatch(registry, rules, memory)
         self.recollection = Recollection(settings, rules.drift, memory)
         self.fleet_watch = FleetWatch(registry, rules.fleet)
-        self.encode_anomaly = Encoder("anomaly", settings.topic(ANOMALIES.name), registry)
+        self.enforcement = Enforcement(settings, policy, registry, self._say, _now_ms)
+        self.encode_anomaly = Encoder("anomaly", anomalies, registry)
         self.encode_part = Encoder("window_part", windows, registry)
         self.encode_fleet_part = Encoder("fleet_part", fleet, registry)
         self.encode_health = Encoder("health", settings.topic(HEALTH.name), registry)
@@ -104,7 +113,7 @@ class _Wiring:
         self._started_ms = _now_ms()
         # Frames whose output is under way, oldest first: acked in order, once it has arrived.
         self._unacked: dict[str, deque[tuple[Any, asyncio.Future[Any]]]] = {
-            topic: deque() for topic in (events, windows, fleet)
+            topic: deque() for topic in (events, windows, fleet, anomalies)
         }
         # Parts that a tick sent and that are under way.
         self._ticking: set[asyncio.Task[None]] = set()
@@ -114,11 +123,14 @@ class _Wiring:
         app.agent(app.topic(events, schema=FrameSchema()), name="events")(self.on_events)
         app.agent(app.topic(windows, schema=FrameSchema()), name="windows")(self.on_windows)
         app.agent(app.topic(fleet, schema=FrameSchema()), name="fleet")(self.on_fleet)
+        app.agent(app.topic(anomalies, schema=FrameSchema()), name="anomalies")(self.on_anomalies)
         app.on_partitions_assigned.connect(self.on_assigned)
+        app.on_before_shutdown.connect(self.on_stop)
         app.task(on_leader=False)(self.on_start)
         self._send_every_s = rules.windows.send_every / 1000
         app.timer(interval=TICK_S)(self.on_tick)
         app.timer(interval=RECALL_EVERY_S)(self.on_recall)
+        app.timer(interval=CLEAR_EVERY_S)(self.enforcement.clear)
         app.timer(interval=HEALTH_EVERY_S)(self.on_health)
         app.timer(interval=REPORT_EVERY_S)(self.on_report)
 
@@ -136,6 +148,11 @@ class _Wiring:
     async def on_fleet(self, stream: Any) -> None:
         async for event in stream.noack().events():
             await self._guarded(event, self._fleet)
+
+    async def on_anomalies(self, stream: Any) -> None:
+        async for event in stream.noack().events():
+            await self.enforcement.ready()
+            await self._guarded(event, self.enforcement.take)
 
     async def _guarded(self, event: Any, work: Any) -> None:
         """On anything unexpected the worker stops before the ack: Faust would restart the agent behind the frame."""
@@ -209,11 +226,15 @@ class _Wiring:
     async def on_start(self) -> None:
         log.warning("Watching %s on %s.", self.settings.topic(EVENTS.name), self.settings.kafka)
 
+    async def on_stop(self, *_: Any, **__: Any) -> None:
+        await asyncio.to_thread(self.enforcement.close)
+
     async def on_assigned(self, _app: Any, assigned: Iterable[Any], **_: Any) -> None:
         ours = list(assigned)
         self.event_watch.keep_only(tp.partition for tp in ours if tp.topic == self.settings.topic(EVENTS.name))
         self.window_watch.keep_only(tp.partition for tp in ours if tp.topic == self.settings.topic(WINDOWS.name))
         self.fleet_watch.keep_only(tp.partition for tp in ours if tp.topic == self.settings.topic(FLEET.name))
+        self.enforcement.keep_only(tp.partition for tp in ours if tp.topic == self.settings.topic(ANOMALIES.name))
         for waiting in self._unacked.values():
             waiting.clear()
         # On its own: an assignment waits for nothing.
@@ -259,12 +280,13 @@ class _Wiring:
             **asdict(counts.fold),
             "frames": counts.frames,
             "replayed": counts.replayed,
-            "unreadable": counts.unreadable,
+            "unreadable": counts.unreadable + self.window_watch.bad + self.fleet_watch.bad + self.enforcement.bad,
             "overflowing": self.event_watch.overflowing,
-            "late": self.window_watch.late,
+            "late": self.window_watch.late + self.fleet_watch.late,
             "tracks": self.window_watch.tracks,
             "open_runs": self.event_watch.open_runs,
             "window_parts": self._parts_sent,
+            "commands": self.enforcement.commanded,
         }
 
 

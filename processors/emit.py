@@ -62,8 +62,11 @@ class Emitter:
         self._poller = threading.Thread(target=self._poll, name="runwatch-emit", daemon=True)
         self._poller.start()
 
-    def send(self, topic: str, messages: Iterable[tuple[bytes, bytes]]) -> asyncio.Future[None]:
-        """Sends (key, value) pairs; the future is done when every one has arrived, or has an `EmitError`."""
+    def send(self, topic: str, messages: Iterable[tuple[bytes, bytes | None]]) -> asyncio.Future[None]:
+        """Sends (key, value) pairs; the future is done when every one has arrived, or has an `EmitError`.
+
+        A value that is None takes away what a compacted topic holds of the key.
+        """
         done: asyncio.Future[None] = self._loop.create_future()
         batch = list(messages)
         left = len(batch)
@@ -90,7 +93,7 @@ class Emitter:
             self._produce(topic, key, value, delivered)
         return done
 
-    def _produce(self, topic: str, key: bytes, value: bytes, delivered: Delivered) -> None:
+    def _produce(self, topic: str, key: bytes, value: bytes | None, delivered: Delivered) -> None:
         while True:
             try:
                 self._producer.produce(topic, value, key, on_delivery=delivered)

@@ -18,6 +18,8 @@ class Frame:
     """Offset of each; a range where none is missing, as is usual."""
     log_ms: int
     """When the broker appended the last of them; milliseconds, never falling within a partition."""
+    each_log_ms: Sequence[int] | None = None
+    """When the broker appended each; only of topics whose horizon asks for it."""
     replay: bool = False
     """True for messages below the committed offset: they rebuild state and say nothing."""
     behind: int = 0

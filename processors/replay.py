@@ -29,6 +29,8 @@ class Horizon:
     """Whole stretches to read before the one that holds the last committed message."""
     kept_ms: int = 3 * 86_400_000
     """How long the topic keeps its messages: nothing older is looked for."""
+    timed: bool = False
+    """Whether the log time of each message is wanted, and not only of the last of a frame."""
 
 
 def stretch_start(log_ms: int, stretch_ms: int) -> int:

@@ -171,6 +171,7 @@ class FrameConsumer(driver.Consumer):  # type: ignore[misc]
                     if last - first + 1 == len(part)
                     else [record.offset for record in part],
                     log_ms=part[-1].timestamp,
+                    each_log_ms=[record.timestamp for record in part] if horizon and horizon.timed else None,
                     replay=replay,
                     behind=max(0, end - last - 1),
                     epoch=self._epochs.get(tp, 0),

@@ -13,6 +13,7 @@ from ..control.outgoing import Outgoing
 from . import load
 from .events import AuditSettings, LoggingSettings, MetricSettings, outgoing, unseen
 from .guardrails import ControlSettings, GuardrailSettings, guardrails
+from .policy import Policy
 from .section import Section
 from .yaml_marks import Marked
 
@@ -48,6 +49,7 @@ class Config(Section):
         default_factory=GuardrailSettings, description="What stands between an agent and its tools."
     )
     controls: ControlSettings = Field(default_factory=ControlSettings, description="How people and the policy step in.")
+    policy: Policy = Field(default_factory=Policy, description="What is done about what is found in the stream.")
     audit: AuditSettings = Field(default_factory=AuditSettings, description="What is on record of that.")
 
     def for_agents(self) -> tuple[Guardrails, Outgoing]:

@@ -211,6 +211,8 @@ def _told(error: Any) -> str:
         return "a second `:`, or a line that is indented deeper than the one above; put texts with `:` in quotes"
     if "single document" in (error.context or ""):
         return "`---` begins a second document; one is all that is read"
+    if "scanning an alias" in (error.context or ""):
+        return "`*` begins an alias in YAML; put a text that begins with it in quotes"
     if "undefined alias" in problem:
         return problem.removeprefix("found ").replace("undefined alias", "there is no anchor") + " for this alias"
     if "end of stream" in problem or "<stream end>" in problem:

@@ -14,11 +14,14 @@ from runwatch.processors.app import _Wiring, build_app
 from runwatch.processors.emit import EmitError
 from runwatch.processors.frames import Frame
 from runwatch.processors.rules import Rules
+from runwatch.settings.policy import Policy, PolicyRule
 
 from .support import FOLDER, T0, event, frame, message
 from .test_watch import own
 
-EVENTS, WINDOWS, FLEET = "t-agent.events", "t-agent.windows", "t-agent.fleet"
+EVENTS, WINDOWS, FLEET, ANOMALIES = "t-agent.events", "t-agent.windows", "t-agent.fleet", "t-agent.anomalies"
+POLICY = Policy(rules=(PolicyRule(rule="loop.*", action="stop_run", duration="150m"),))
+"""One that has to remember for longer than an hour."""
 
 
 class FakeEmitter:
@@ -58,7 +61,7 @@ def wired(test: Callable[[_Wiring, FakeEmitter, list[Any]], Awaitable[None]]) ->
 
     async def run() -> None:
         settings = Settings(kafka="127.0.0.1:1", prefix="t-", registry=None)
-        wiring = _Wiring(build_app(settings, Rules(), FOLDER), settings, Rules(), EVENTS, WINDOWS)
+        wiring = _Wiring(build_app(settings, Rules(), FOLDER, Policy()), settings, Rules(), Policy())
         emitter, crashes = FakeEmitter(), list[Any]()
 
         async def crash(error: BaseException) -> None:
@@ -165,12 +168,14 @@ def test_an_assignment_lets_go_of_what_was_unacked_and_of_what_was_taken_away() 
     wired(test)
 
 
-def test_the_app_replays_both_topics_and_starts_from_their_beginnings() -> None:
+def test_the_app_replays_its_topics_and_starts_from_their_beginnings() -> None:
     async def build() -> Any:
-        return build_app(Settings(kafka="one:1, two:2", prefix="t-"), Rules(), FOLDER)
+        return build_app(Settings(kafka="one:1, two:2", prefix="t-"), Rules(), FOLDER, POLICY)
 
     app = asyncio.run(build())
-    assert {EVENTS: 300_000, WINDOWS: 3_600_000, FLEET: 7_200_000} == {
+    assert {ANOMALIES} == app.urgent
+    assert [ANOMALIES] == [topic for topic, one in app.horizons.items() if one.timed]
+    assert {EVENTS: 300_000, WINDOWS: 3_600_000, FLEET: 7_200_000, ANOMALIES: 3 * 3_600_000} == {
         topic: one.stretch_ms for topic, one in app.horizons.items()
     }
     assert ("earliest", 10.0) == (app.conf.consumer_auto_offset_reset, app.conf.broker_session_timeout)

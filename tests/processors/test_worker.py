@@ -109,7 +109,7 @@ def said(anomalies: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
 
 
 def partitions(its: Settings, topic: str) -> range:
-    return range(1 if topic in ("anomalies", "fleet") else its.partitions)
+    return range(1 if topic in ("anomalies", "fleet", "control") else its.partitions)
 
 
 def lag(its: Settings, topic: str) -> int:

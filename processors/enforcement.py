@@ -1,0 +1,105 @@
+"""The policy's side of the wiring: the control topic followed, anomalies taken, commands sent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..config import Settings
+from ..control.follow import Follower
+from ..schemas.anomalies import Anomaly
+from ..schemas.controls import Control
+from ..schemas.registry import Registry
+from ..schemas.topics import CONTROL
+from ..settings.policy import Policy
+from .emit import Emitter, Encoder
+from .enforce.watch import EnforceWatch
+from .frames import Frame
+
+log = logging.getLogger("runwatch.processors")
+
+PATIENCE_S = 10.0
+"""How long the control topic is waited for before that is said."""
+
+Said = Callable[[list[Anomaly]], asyncio.Future[None]]
+
+
+class Enforcement:
+    """Acts upon anomalies."""
+
+    def __init__(
+        self, settings: Settings, policy: Policy, registry: Registry, say: Said, clock: Callable[[], int]
+    ) -> None:
+        """`say` tells anomalies of its own; `clock`: milliseconds."""
+        self._settings = settings
+        self._say = say
+        self._clock = clock
+        self._encode = Encoder("control", settings.topic(CONTROL.name), registry)
+        self._follower = Follower(self._kafka, self._encode.topic, lambda: registry, self._trouble)
+        self._watch = EnforceWatch(registry, policy, self._follower.state, clock)
+        self._emitter: Emitter | None = None
+        self.commanded = 0
+
+    async def ready(self) -> None:
+        """Waits until it is known what stands in the control topic: nobody's word is overruled unread."""
+        if self._follower.loaded:
+            return
+        self._follower.start()
+        wait = asyncio.get_running_loop().run_in_executor
+        while not await wait(None, self._follower.wait_loaded, PATIENCE_S):
+            log.warning("The topic %s cannot be read yet; anomalies wait for it.", self._encode.topic)
+            await asyncio.sleep(1.0)
+
+    def take(self, frame: Frame) -> asyncio.Future[Any]:
+        """Commands what the policy asks for; the future is done when the commands have arrived."""
+        controls: list[Control] = []
+        anomalies: list[Anomaly] = []
+        for one in self._watch.take(frame):
+            if isinstance(one, Control):
+                controls.append(one)
+            else:
+                anomalies.append(one)
+        sent = self._send((one.scope, one) for one in controls)
+        for control in controls:
+            # What a bad rule would have done may be without end; what it may do has a cap.
+            level = logging.DEBUG if control.scope.startswith("dry:") else logging.INFO
+            log.log(level, "%s %s by %s: %s", control.mode, control.scope, control.by, control.why)
+        self.commanded += len(controls)
+        return asyncio.gather(sent, self._say(anomalies)) if anomalies else sent
+
+    async def clear(self) -> None:
+        """Takes away what the policy commanded and is long over, so that the topic stays small; one worker for all."""
+        if self._watch.holds(0) and self._follower.loaded:
+            await self._send((scope, None) for scope in self._watch.expired(self._clock()))
+
+    def keep_only(self, partitions: Iterable[int]) -> None:
+        """Lets go of the partitions that were taken away."""
+        self._watch.keep_only(partitions)
+
+    def close(self) -> None:
+        """Ends the following."""
+        self._follower.close()
+
+    @property
+    def bad(self) -> int:
+        """Anomalies that could not be read, and messages that are no commands."""
+        return self._watch.bad + self._follower.ignored
+
+    @property
+    def _kafka(self) -> dict[str, Any]:
+        return {"bootstrap.servers": self._settings.kafka}
+
+    def _send(self, commands: Iterable[tuple[str, Control | None]]) -> asyncio.Future[None]:
+        if self._emitter is None:
+            # Its own, so that no command waits behind thousands of window parts, nor for more to be sent with it.
+            self._emitter = Emitter({**self._kafka, "linger.ms": 0}, asyncio.get_running_loop())
+        return self._emitter.send(self._encode.topic, (self._message(scope, one) for scope, one in commands))
+
+    def _message(self, scope: str, control: Control | None) -> tuple[bytes, bytes | None]:
+        return (scope.encode(), None) if control is None else self._encode(control.to_record(), scope)
+
+    @staticmethod
+    def _trouble(_kind: str, message: str, *values: object) -> None:
+        log.warning(message, *values)
