@@ -24,7 +24,10 @@ app = typer.Typer(
     ),
 )
 
-for _module in ("demo", "stack", "ingest", "ask", "show", "backtest", "rules", "control", "run", "bench"):
+_MODULES = (
+    "demo", "stack", "ingest", "ask", "show", "backtest", "rules", "config_file", "control", "alerts", "run", "bench",
+)  # fmt: skip
+for _module in _MODULES:
     importlib.import_module(f".commands.{_module}", __package__).register(app)
 
 for _command in app.registered_commands:

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     rules: Path | None = Field(
         default=None, description="File of rules for the processors; `runwatch rules` prints what may be in it."
     )
+    config: Path | None = Field(
+        default=None, description="The config file; `runwatch config` prints what may be in it."
+    )
     partitions: int = Field(default=4, ge=1, description="Partitions of a spread topic when runwatch makes it.")
     replication: int = Field(default=1, ge=1, description="Copies of a topic when runwatch makes it.")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import config
+from .config_file import load_config_file
 from .exits import FOUND, MISUSED, Fail
 from .history import Source, of_files, of_store
 from .ingest import InputFormat, report_rejects
@@ -69,7 +70,8 @@ def backtest(
     if until is not None and since is None:
         raise Fail("--to goes with --from.", MISUSED)
     settings = config.load()
-    ours = load_rules(rules if rules is not None else settings.rules)
+    tracked = load_config_file(settings.config).metrics.track
+    ours = load_rules(rules if rules is not None else settings.rules).tracking(tracked)
     if series is not None:
         if compare is not None or agent is not None:
             raise Fail("--compare and --agent are for events; --series has none.", MISUSED)
@@ -77,7 +79,7 @@ def backtest(
 
         score_series(series, ours, form)
         return
-    theirs = None if compare is None else load_rules(compare)
+    theirs = None if compare is None else load_rules(compare).tracking(tracked)
     from ..producers.reading import ReadingError
 
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import config
+from .config_file import load_config_file
 from .exits import AWAY, MISUSED, Fail
 from .output import Format, FormatOption, clock, console, print_rows, say
 from .reader import open_reader
@@ -216,9 +217,7 @@ def _row(command: Control) -> dict[str, Any]:
 
 
 def _switch_mode(settings: config.Settings) -> str:
-    from ..control.guardrails import KillSwitch
-
-    return KillSwitch().mode
+    return load_config_file(settings.config).controls.kill_switch.mode
 
 
 def _duration_ms(text: str) -> int:

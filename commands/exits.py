@@ -99,7 +99,7 @@ _EXTRAS = {
     "numpy": "processors",
     "faust": "processors",
     "aiokafka": "processors",
-    "yaml": "processors",
+    "yaml": "config",
     "clickhouse_connect": "sinks",
     "chdb": "stack",
     "aiohttp": "stack",

@@ -13,6 +13,7 @@ from .output import counted
 
 if TYPE_CHECKING:
     from ..processors.rules import Rules
+    from ..settings.section import Section
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +36,7 @@ def rules(
     if sum((file is not None, check is not None, default)) > 1:
         raise Fail("Give one of --file, --check and --default.", MISUSED)
     if check is not None:
-        print(f"{check} is good: {_differing(load_rules(check))}.")
+        print(f"{check} is good: {said_differing(load_rules(check))}.")
         return
     from ..settings.text import text
 
@@ -54,10 +55,11 @@ def load_rules(path: Path | None) -> Rules:
         raise Fail(error.sentences, MISUSED) from error
 
 
-def _differing(rules: Rules) -> str:
+def said_differing(section: Section) -> str:
+    """What of a file's settings is not at its default, for a person."""
     from ..settings.setting import differing
 
-    names = differing(rules)
+    names = differing(section)
     if not names:
         return "every setting is at its default"
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

@@ -8,6 +8,7 @@ import os
 import typer
 
 from .. import config
+from .config_file import load_config_file
 from .rules import load_rules
 
 
@@ -21,7 +22,8 @@ def process() -> None:
     """Run a processor: it watches the events, and says what loops and what drifts.
 
     Start as many as there are partitions; they share the work. Settings are environment variables, such as
-    RUNWATCH_KAFKA=broker-1:9092,broker-2:9092 and RUNWATCH_PREFIX=prod; RUNWATCH_RULES names a file of rules.
+    RUNWATCH_KAFKA=broker-1:9092,broker-2:9092 and RUNWATCH_PREFIX=prod;
+    RUNWATCH_RULES names a file of rules, RUNWATCH_CONFIG the config file.
 
     Example: [bold]RUNWATCH_KAFKA=127.0.0.1:9092 runwatch process[/bold]
     """
@@ -31,7 +33,8 @@ def process() -> None:
     from ..processors.app import run_processors
 
     settings = config.load()
-    run_processors(settings, load_rules(settings.rules))
+    said = load_config_file(settings.config)
+    run_processors(settings, load_rules(settings.rules).tracking(said.metrics.track), said.policy)
 
 
 def sink() -> None:
@@ -43,8 +46,11 @@ def sink() -> None:
     """
     _log()
     from ..sinks.app import run_sink
+    from ..sinks.retention import Keep
 
-    run_sink(config.load())
+    settings = config.load()
+    said = load_config_file(settings.config)
+    run_sink(settings, keep=Keep(said.retention.logs_days, said.retention.tool_snapshot_days))
 
 
 def _log() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import config
+from .config_file import load_config_file
 from .exits import AWAY, FOUND, MISUSED, Fail
 from .output import Format, FormatOption, console, print_rows, say
 from .rules import load_rules
@@ -55,11 +56,13 @@ def up(
 
 
 def stack_options(settings: config.Settings, **ports: Any) -> Options:
-    """What the local stack is started with; `ports` as `Options` names them. A rules file is read first."""
+    """What the local stack is started with; `ports` as `Options` names them. Files of settings are read first."""
     from ..stack.services import Options
 
     if settings.rules is not None:
         load_rules(settings.rules)
+    if settings.config is not None:
+        load_config_file(settings.config)
 
     return Options(
         settings.home,
@@ -68,6 +71,7 @@ def stack_options(settings: config.Settings, **ports: Any) -> Options:
         clickhouse_user=settings.clickhouse_user,
         clickhouse_password=settings.clickhouse_password.get_secret_value(),
         rules=None if settings.rules is None else str(settings.rules.absolute()),
+        config=None if settings.config is None else str(settings.config.absolute()),
         **ports,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pydantic import Field
 
 from ..settings.section import Section
@@ -22,6 +24,11 @@ class Rules(Section):
     runs: RunRules = Field(default_factory=RunRules, description="How long runs are remembered.")
     windows: WindowRules = Field(default_factory=WindowRules, description="How windows of event time are cut.")
     merge: MergeRules = Field(default_factory=MergeRules, description="How windows of all partitions come together.")
+
+    def tracking(self, metrics: Collection[str]) -> Rules:
+        """The same, watching no metric for drift that is not one of these."""
+        track = tuple(one for one in self.drift.track if one in metrics)
+        return self.model_copy(update={"drift": self.drift.model_copy(update={"track": track})})
 
     @property
     def fold(self) -> FoldRules:

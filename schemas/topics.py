@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from .errors import RunwatchError
 
@@ -96,3 +104,45 @@ def ensure_topics(
                 "Is the broker up, and may this client create topics?"
             ) from error
     return made
+
+
+def shorten(
+    bootstrap: str,
+    prefix: str,
+    days: Mapping[str, int],
+    *,
+    timeout_s: float = 20.0,
+    extra: dict[str, str] | None = None,
+) -> list[str]:
+    """Has topics that keep longer than these days keep for so many, and returns what changed; none is lengthened.
+
+    `days`: by last word of the name. Topics that are not there are passed over. Raises `TopicsError`.
+    """
+    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, **(extra or {})})
+    most = {f"{prefix}agent.{name}": count * DAY_MS for name, count in days.items()}
+    changes = []
+    try:
+        asked = client.describe_configs(
+            [ConfigResource(ResourceType.TOPIC, name) for name in most], request_timeout=timeout_s
+        )
+        for resource, future in asked.items():
+            try:
+                kept_ms = int(future.result(timeout=timeout_s + 5)["retention.ms"].value)
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    continue
+                raise
+            if not 0 <= kept_ms <= most[resource.name]:
+                entry = ConfigEntry(
+                    "retention.ms", str(most[resource.name]), incremental_operation=AlterConfigOpType.SET
+                )
+                changes.append(ConfigResource(ResourceType.TOPIC, resource.name, incremental_configs=[entry]))
+        if changes:
+            for done in client.incremental_alter_configs(changes, request_timeout=timeout_s).values():
+                done.result(timeout=timeout_s + 5)
+    except KafkaException as error:
+        raise TopicsError(
+            f"How long topics are kept could not be set on the broker at {bootstrap}: {error.args[0].str()}. "
+            "Is the broker up, and may this client alter topics?"
+        ) from error
+    return [f"{one.name} for {most[one.name] // DAY_MS} days" for one in changes]

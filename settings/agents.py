@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..control.guardrails import Guardrails
 from ..control.outgoing import Outgoing
+from ..control.snapshots import Snapshots
 from ..schemas.errors import RunwatchError
-
-if TYPE_CHECKING:
-    from .file import Config
 
 
 class ConfigNeeds(RunwatchError):
@@ -24,8 +21,8 @@ class AgentConfig:
 
     guardrails: Guardrails
     outgoing: Outgoing
-    config: Config
-    """The whole file, for what is built from further sections."""
+    snapshots: Snapshots | None
+    """What is kept of arguments and results; None for nothing."""
 
 
 def load_for_agent(path: str | Path) -> AgentConfig:
@@ -45,7 +42,8 @@ def load_for_agent(path: str | Path) -> AgentConfig:
         ) from error
     config = load_config(path)
     guardrails, outgoing = config.for_agents()
-    return AgentConfig(guardrails, outgoing, config)
+    kept = config.logging.events.store_args
+    return AgentConfig(guardrails, outgoing, config.snapshots.for_agents() if kept else None)
 
 
 def load_guardrails(path: str | Path) -> Guardrails:

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..control.guardrails import Guardrails
 from ..control.outgoing import Outgoing
 from . import load
+from .alerts import Alerts
 from .events import AuditSettings, LoggingSettings, MetricSettings, outgoing, unseen
 from .guardrails import ControlSettings, GuardrailSettings, guardrails
 from .policy import Policy
-from .section import Section
+from .section import Section, WrongAt
+from .snapshots import SnapshotSettings
 from .yaml_marks import Marked
 
 CALLED: Final = "config file"
@@ -49,8 +51,22 @@ class Config(Section):
         default_factory=GuardrailSettings, description="What stands between an agent and its tools."
     )
     controls: ControlSettings = Field(default_factory=ControlSettings, description="How people and the policy step in.")
+    snapshots: SnapshotSettings = Field(
+        default_factory=SnapshotSettings, description="Arguments and results, where `store_args` turns them on."
+    )
+    alerts: Alerts = Field(default_factory=Alerts, description="Who is told of anomalies.")
     policy: Policy = Field(default_factory=Policy, description="What is done about what is found in the stream.")
     audit: AuditSettings = Field(default_factory=AuditSettings, description="What is on record of that.")
+
+    @model_validator(mode="after")
+    def _holds(self) -> Config:
+        if self.logging.events.store_args and self.snapshots.seal_for is None:
+            raise WrongAt(
+                ("logging", "events", "store_args"),
+                "logging.events.store_args is true, but nobody could read what is stored: make a pair of keys with "
+                "`runwatch snapshots key`, and set snapshots.seal_for to the public one",
+            )
+        return self
 
     def for_agents(self) -> tuple[Guardrails, Outgoing]:
         """What an agent goes by: what it may do, and what it sends."""

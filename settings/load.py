@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from ..schemas.errors import RunwatchError
 from . import yaml_marks
-from .section import Section
+from .section import Section, WrongAt
 from .setting import Held, Setting, Shape, fields_of, find, held, may_be_empty, nearest, sections, shown
 from .yaml_marks import Marked, Mistake, named
 
@@ -138,7 +138,10 @@ class _Check:
             return place.mistake(f"{name} is missing{wanted}")
         given = "not shown, since it is a secret" if setting is not None and setting.is_secret else self._given(error)
         if error["type"] == "value_error":
-            own = str(error["ctx"]["error"])
+            cause = error["ctx"]["error"]
+            own = str(cause)
+            if isinstance(cause, WrongAt):
+                return values.get(cause.path, place).mistake(own)
             if setting is None:
                 return place.mistake(own if not name or own.startswith(name) else f"{name}: {own}")
             if not (setting.is_duration or setting.is_seconds):

@@ -15,6 +15,14 @@ LONGEST_MS = 3_660 * 86_400_000
 """Ten years: longer ones are slips of the finger."""
 
 
+class WrongAt(ValueError):
+    """For a section's own checks: what is wrong, and the path from the file's root to where it stands."""
+
+    def __init__(self, path: tuple[str | int, ...], what: str) -> None:
+        super().__init__(what)
+        self.path = path
+
+
 class Section(BaseModel):
     """A part of a settings file. Each field has a default that is safe, and a description that is printed beside it."""
 

@@ -28,11 +28,11 @@ def text(section: Section) -> str:
 
 def _lines(section: Section, defaults: Section, depth: int) -> Iterator[str]:
     plain, usual = _plain(section), _plain(defaults)
-    for name, field in type(section).model_fields.items():
+    for place, (name, field) in enumerate(type(section).model_fields.items()):
         value = getattr(section, name)
         inner = held(field)
         is_section = inner is not None and isinstance(value, Section)
-        if is_section:
+        if is_section and place:
             yield ""
         yield from _comment(field.description or "", depth)
         if is_section:
@@ -45,7 +45,24 @@ def _lines(section: Section, defaults: Section, depth: int) -> Iterator[str]:
             yield f"{_INDENT * depth}{name}:{was}"
             yield from _entries(value, depth + 1)
         else:
-            yield f"{_INDENT * depth}{name}: {_scalar(plain[name])}{was}"
+            yield from _value(f"{_INDENT * depth}{name}: ", plain[name], was, depth)
+
+
+def _value(before: str, value: Any, after: str, depth: int) -> Iterator[str]:
+    """A setting; a list that is too long for a line goes on in the next ones."""
+    line = f"{before}{_scalar(value)}"
+    if len(line) <= WIDTH or not isinstance(value, list):
+        yield line + after
+        return
+    line = before + "["
+    for place, one in enumerate(map(_scalar, value)):
+        word = one + ("]" if place == len(value) - 1 else ",")
+        if len(line) + 1 + len(word) > WIDTH:
+            yield line
+            line = _INDENT * (depth + 1) + word
+        else:
+            line += word if line.endswith("[") else f" {word}"
+    yield line + after
 
 
 def _entries(held: Any, depth: int) -> Iterator[str]:

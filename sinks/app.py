@@ -20,6 +20,7 @@ from .deadletter import DeadLetters
 from .insert import ClickHouseLanding, Landing
 from .migrate import migrate
 from .resume import Stretches, source_of, stored
+from .retention import Keep, keep_tables, keep_topics
 from .rollup import keep_rolling
 from .routes import Route, routes
 from .stats import Stats
@@ -40,18 +41,20 @@ def run_sink(
     settings: Settings,
     stop: threading.Event | None = None,
     *,
+    keep: Keep | None = None,
     limits: Limits | None = None,
     stats: Stats | None = None,
 ) -> Stats:
     """Stores every topic of the fleet in ClickHouse until `stop` is set; where none is given, until SIGTERM or SIGINT.
 
-    Brings the tables up to date first. Waits for what is away. Returns what it did. Raises `StoreDenied` and
-    other `StoreError`s at the start only, where waiting would not help.
+    Brings the tables up to date first, and has them keep what they hold for as long as `keep` says. Waits for what
+    is away. Returns what it did. Raises `StoreDenied` and other `StoreError`s at the start only, where waiting would
+    not help.
     """
     if stop is None:
         stop = _stop_on_signals()
     stats = stats if stats is not None else Stats()
-    if not _prepare(settings, stop):
+    if not _prepare(settings, keep or Keep(), stop):
         return stats
     by_topic = routes(settings)
     writer = Writer(_World(settings), by_topic, open_registry(settings.registry), stats, stop)
@@ -101,7 +104,7 @@ class _World:
         return client
 
 
-def _prepare(settings: Settings, stop: threading.Event) -> bool:
+def _prepare(settings: Settings, keep: Keep, stop: threading.Event) -> bool:
     """Tables and topics, waiting for ClickHouse; False where it was stopped first. Raises `StoreError`."""
     trouble = Trouble(log, "ClickHouse", time.monotonic)
     while not stop.is_set():
@@ -109,6 +112,7 @@ def _prepare(settings: Settings, stop: threading.Event) -> bool:
             client = connect(settings)
             try:
                 migrate(client, settings, stop=stop)
+                keep_tables(client, settings, keep)
             finally:
                 client.close()
         except StoreAway as error:
@@ -123,6 +127,7 @@ def _prepare(settings: Settings, stop: threading.Event) -> bool:
         except topics.TopicsError as error:
             # They may be there all the same: many may read topics and not make them.
             log.warning("%s", error)
+        keep_topics(settings, keep)
         return not stop.is_set()
     return False
 

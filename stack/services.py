@@ -38,6 +38,8 @@ class Options:
     kafka_heap_mb: int = 512
     rules: str | None = None
     """File of rules for the processors, by its whole path: they do not run in the folder in which `up` was said."""
+    config: str | None = None
+    """The config file, likewise."""
 
     def __post_init__(self) -> None:
         """Refuse names that nobody knows."""
@@ -157,4 +159,6 @@ def parts(options: Options, ports: Mapping[str, int]) -> list[Service]:
     }
     if options.rules is not None:
         env["RUNWATCH_RULES"] = options.rules
+    if options.config is not None:
+        env["RUNWATCH_CONFIG"] = options.config
     return [Service(name, [sys.executable, "-m", "runwatch", *PARTS[name]], env=env) for name in options.parts]

@@ -17,7 +17,7 @@ from .metrics import AGENT_METRICS, TOOL_METRICS, Metric
 from .mix import MixTrack
 from .rules import DriftRules
 from .takeup import remember, take_up
-from .told import FALL, STOP_MIX, TOOL_MIX, mix_told, subject_of, told
+from .told import FALL, MIX_NAMES, STOP_MIX, TOOL_MIX, mix_told, subject_of, told
 from .track import Track
 
 # While one of these has an episode, the mix opens none.
@@ -35,6 +35,9 @@ class DriftJudge:
     def __init__(self, rules: DriftRules, memory: Memory | None = None) -> None:
         """`memory`: what is known of the time before; it may be filled, or filled anew, at any time."""
         self.rules = rules
+        self._agent_metrics = tuple(metric for metric in AGENT_METRICS if metric.name in rules.track)
+        self._tool_metrics = tuple(metric for metric in TOOL_METRICS if metric.name in rules.track)
+        self._mixes = tuple(mix for mix, name in MIX_NAMES.items() if name in rules.track)
         self._memory = memory or Memory()
         # Least recently heard first.
         self._agents: dict[str, Agent] = {}
@@ -52,8 +55,8 @@ class DriftJudge:
         held = self._agents.pop(agent, None)
         if held is None:
             held = Agent(
-                {metric.name: Track(metric, self.rules, may_creep=True) for metric in AGENT_METRICS},
-                {name: MixTrack(self.rules) for name in (STOP_MIX, TOOL_MIX)},
+                {metric.name: Track(metric, self.rules, may_creep=True) for metric in self._agent_metrics},
+                {name: MixTrack(self.rules) for name in self._mixes},
             )
             self._tracks += 1
         self._agents[agent] = held
@@ -98,10 +101,10 @@ class DriftJudge:
     def _track_of(self, held: Agent, anomaly: Anomaly) -> Track | None:
         name = anomaly.rule.removeprefix("drift.")
         if anomaly.tool is not None:
-            tracks = self._tracks_of(held.tools, anomaly.tool, TOOL_METRICS, self.rules.most_tools, None)
+            tracks = self._tracks_of(held.tools, anomaly.tool, self._tool_metrics, self.rules.most_tools, None)
         elif anomaly.agent_version is not None:
             most = self.rules.most_versions
-            tracks = self._tracks_of(held.versions, anomaly.agent_version, AGENT_METRICS, most, held)
+            tracks = self._tracks_of(held.versions, anomaly.agent_version, self._agent_metrics, most, held)
         else:
             tracks = held.tracks
         return tracks.get(name)
@@ -113,7 +116,7 @@ class DriftJudge:
         falls: list[tuple[Track, Turn]] = []
         held.crowd.add(window)
         held.causes.add_runs(window.sums["runs_stopped"], window.sums["tool_calls"])
-        for metric in AGENT_METRICS:
+        for metric in self._agent_metrics:
             track = held.tracks[metric.name]
             for turn in track.add(window.start_ms, window.end_ms, window):
                 if turn.how == "fall" and turn.state == "open":
@@ -131,7 +134,7 @@ class DriftJudge:
     def _judge_versions(self, agent: str, held: Agent, window: Window) -> list[Anomaly]:
         found: list[Anomaly] = []
         for version, share in _largest(window.versions, "events", self.rules.most_versions):
-            tracks = self._tracks_of(held.versions, version, AGENT_METRICS, self.rules.most_versions, held)
+            tracks = self._tracks_of(held.versions, version, self._agent_metrics, self.rules.most_versions, held)
             for track in tracks.values():
                 for turn in track.add(window.start_ms, window.end_ms, share):
                     found += self._taken(agent, held, track, turn, version=version)
@@ -142,7 +145,7 @@ class DriftJudge:
         found: list[Anomaly] = []
         held.causes.add_tools({tool: share.sums for tool, share in window.tools.items()})
         for tool, share in _largest(window.tools, "tool_calls", self.rules.most_tools):
-            for track in self._tracks_of(held.tools, tool, TOOL_METRICS, self.rules.most_tools, None).values():
+            for track in self._tracks_of(held.tools, tool, self._tool_metrics, self.rules.most_tools, None).values():
                 for turn in track.add(window.start_ms, window.end_ms, share):
                     found += self._taken(agent, held, track, turn, tool=tool)
                 found += self._uncovered(agent, held, track, tool=tool)
@@ -295,7 +298,9 @@ class DriftJudge:
     def _judge_mix(
         self, agent: str, held: Agent, name: str, window: Window | ToolWindow, counts: Mapping[str, float], runs: float
     ) -> list[Anomaly]:
-        mix, rule = held.mixes[name], f"drift.{name}"
+        mix, rule = held.mixes.get(name), f"drift.{name}"
+        if mix is None:
+            return []
         found = []
         for turn in mix.add(window.start_ms, window.end_ms, counts, runs):
             if turn.state == "open":

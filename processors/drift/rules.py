@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from ...settings.events import METRICS, Metric
 from ...settings.section import Duration, Section
 
 
 class DriftRules(Section):
     """When an agent's metric counts as drifted, and what it is held against."""
 
+    track: tuple[Metric, ...] = Field(
+        METRICS, description="Metrics that are watched, of those that the config's metrics.track names as well."
+    )
     factor: float = Field(2.0, gt=1, le=100, description="So many times its baseline, sustained, a metric has drifted.")
     sustain: Duration = Field(600_000, ge=60_000, description="For how long, before an episode opens.")
     step: float = Field(

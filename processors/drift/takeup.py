@@ -9,7 +9,7 @@ from ...schemas.anomalies import Anomaly
 from .agent import Agent
 from .episode import How, Turn
 from .memory import Memory, Past
-from .metrics import AGENT_METRICS, Metric
+from .metrics import Metric
 from .rules import DriftRules
 from .told import FALL
 from .track import Track
@@ -19,10 +19,9 @@ def remember(agent: str, held: Agent, memory: Memory, rules: DriftRules) -> None
     """Takes in what was stored of an agent, as far as that is new."""
     if held.edition >= memory.edition:
         return
-    for metric in AGENT_METRICS:
-        baseline = held.tracks[metric.name].baseline
-        for hour, level, count, suspect in memory.hours_of(agent, metric.name, rules):
-            baseline.recall(hour, level, count, suspect=suspect)
+    for name, track in held.tracks.items():
+        for hour, level, count, suspect in memory.hours_of(agent, name, rules):
+            track.baseline.recall(hour, level, count, suspect=suspect)
     if held.edition == 0:
         held.past = memory.open_of(agent)
     held.edition = memory.edition

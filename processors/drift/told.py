@@ -15,6 +15,8 @@ FALL = "drift.fall"
 """The one rule that says that things got less; it is only worth knowing."""
 STOP_MIX = "stop_reason_mix"
 TOOL_MIX = "tool_mix"
+MIX_NAMES = {STOP_MIX: "stop_reason", TOOL_MIX: "tool_mix"}
+"""What they are called among the metrics that are tracked."""
 _MIX_LABELS = {STOP_MIX: "Stop reasons", TOOL_MIX: "The tools that are called"}
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from runwatch.processors.drift import DriftJudge, DriftRules
 from runwatch.processors.merge import Window
+from runwatch.processors.rules import Rules
 from runwatch.schemas.anomalies import Anomaly
+from runwatch.settings.events import METRICS
 
 from .drift_windows import DAY, HOUR, MINUTE, MONDAY, noisy, series, share, told, tools, window
 
@@ -18,6 +20,24 @@ CALLS = "drift.tool_calls_per_run"
 
 def only(found: list[Anomaly], rule: str = CALLS) -> list[Anomaly]:
     return [one for one in found if one.rule == rule]
+
+
+# -- what is watched ---------------------------------------------------------------------------------
+
+
+def test_what_is_not_tracked_is_not_told_of_and_covers_nothing() -> None:
+    windows = series((20, 4.0), (10, 8.0))
+    none = DriftJudge(Rules().tracking([]).drift)
+    assert [] == told(windows, none)
+    only_this = DriftJudge(Rules().tracking(["tool_calls_per_run_p95", "stop_reason"]).drift)
+    # While tool calls a run are tracked, they say the same, and this is not told.
+    assert ["drift.tool_calls_per_run_p95"] == [one.rule for one in told(series((40, 4.0), (20, 12.0)), only_this)]
+
+
+def test_both_files_say_what_is_tracked() -> None:
+    rules = Rules(drift=DriftRules(track=("outcome", "success")))
+    assert ("success",) == rules.tracking(["success", "error_rate"]).drift.track
+    assert rules == rules.tracking(METRICS)
 
 
 # -- the multiple ------------------------------------------------------------------------------------

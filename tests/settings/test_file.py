@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from runwatch.control.guardrails import Budgets, Guardrails, KillSwitch, ToolPolicy, Writes
 from runwatch.control.outgoing import Outgoing
+from runwatch.processors.drift.metrics import AGENT_METRICS, TOOL_METRICS
+from runwatch.processors.drift.told import MIX_NAMES
 from runwatch.schemas.events import FIELDS
+from runwatch.schemas.sealing import make_pair
 from runwatch.settings.agents import load_for_agent, load_guardrails
 from runwatch.settings.events import ALWAYS, HASHES, METRICS, NEEDS, EventField
 from runwatch.settings.file import Config, load_config, parse_config
@@ -196,6 +199,11 @@ def test_mistakes(content: str, expected: str) -> None:
 # -- what is sent ------------------------------------------------------------------------------------
 
 
+def test_every_metric_of_the_judges_can_be_tracked() -> None:
+    of_judges = {metric.name for metric in (*AGENT_METRICS, *TOOL_METRICS)}
+    assert set(METRICS) == of_judges | set(MIX_NAMES.values())
+
+
 def test_every_field_of_an_event_is_known() -> None:
     assert set(FIELDS) == set(get_args(EventField))
     assert set(METRICS) == set(NEEDS)
@@ -252,3 +260,24 @@ def test_an_agents_file(tmp_path: Any) -> None:
     assert found.guardrails == load_guardrails(path)
     with pytest.raises(SettingsError, match=r"^The config file .* cannot be read: No such file or directory\.$"):
         load_guardrails(tmp_path / "none.yaml")
+
+
+# -- snapshots ---------------------------------------------------------------------------------------
+
+
+def test_snapshots_need_somebody_who_can_read_them() -> None:
+    assert [
+        "runwatch.yaml:2:32: logging.events.store_args is true, but nobody could read what is stored: make a pair of "
+        "keys with `runwatch snapshots key`, and set snapshots.seal_for to the public one."
+    ] == mistakes("retention: {logs_days: 7}\nlogging: {events: {store_args: true}}\n")
+
+
+def test_snapshots_are_for_agents_where_they_are_turned_on(tmp_path: Any) -> None:
+    key, _ = make_pair()
+    path = tmp_path / "runwatch.yaml"
+    path.write_text(f"snapshots: {{seal_for: {key}, most_bytes: 512}}\n")
+    assert load_for_agent(path).snapshots is None
+    path.write_text(f"snapshots: {{seal_for: {key}, most_bytes: 512}}\nlogging: {{events: {{store_args: true}}}}\n")
+    found = load_for_agent(path).snapshots
+    assert found is not None
+    assert (key, 512) == (found.seal_for, found.most_bytes)

@@ -27,5 +27,14 @@ def test_the_rules_go_to_the_processors_by_their_whole_path(tmp_path: Path, monk
     assert str(tmp_path / "rules.yaml") == environ_of("processors", options)["RUNWATCH_RULES"]
 
 
+def test_so_does_the_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runwatch.yaml").write_text("retention: {logs_days: 7}")
+    options = stack_options(Settings(home=tmp_path, config=Path("runwatch.yaml")))
+    assert options == Options.from_json(options.to_json())
+    for part in services.PARTS:
+        assert str(tmp_path / "runwatch.yaml") == environ_of(part, options)["RUNWATCH_CONFIG"]
+
+
 def test_without_a_file_there_is_no_such_setting(tmp_path: Path) -> None:
     assert "RUNWATCH_RULES" not in environ_of("processors", stack_options(Settings(home=tmp_path, rules=None)))
