@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from runwatch.control.state import ControlState
 from runwatch.producers.connection import connect
 from runwatch.producers.watch import Watch
 from runwatch.schemas import avro, wire
+from runwatch.schemas.controls import Control
 from runwatch.schemas.events import AgentEvent
 
 
@@ -69,6 +71,41 @@ class FakeClock:
 
     def move(self, seconds: float) -> None:
         self.ms += seconds * 1000
+
+
+class FakeControl:
+    """A control topic in which stands what a test says."""
+
+    def __init__(self) -> None:
+        self.state = ControlState()
+        self.lost_s = 0.0
+        self.waited: list[float] = []
+        self.closed = 0
+        self.forked = 0
+        self._count = 0
+
+    def say(self, scope: str, mode: str, why: str = "it is too much", by: str = "mia", expires_ms: int | None = None):
+        self._count += 1
+        self.state.apply(Control(f"c{self._count}", scope, mode, self._count, why, by, expires_ms))  # type: ignore
+
+    def wait_loaded(self, timeout_s: float) -> bool:
+        self.waited.append(timeout_s)
+        return True
+
+    def lost_for_s(self) -> float:
+        return self.lost_s
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def after_fork(self) -> None:
+        self.forked += 1
+        self.state.after_fork()
+
+
+@pytest.fixture
+def control() -> FakeControl:
+    return FakeControl()
 
 
 @pytest.fixture(scope="session")
