@@ -60,7 +60,7 @@ def matching(pattern: str, rules: Iterable[str] = RULES) -> list[str]:
 
 def nearest(pattern: str) -> str:
     """What may have been meant by a pattern that names no rule, as the end of a sentence."""
-    if near := get_close_matches(pattern, RULES, 1, 0.6):
+    if near := get_close_matches(pattern, RULES, 1, 0.7):
         return f"did you mean {near[0]}?"
     families = sorted({rule.partition(".")[0] for rule in RULES})
     family = pattern.partition(".")[0]

@@ -23,8 +23,8 @@ def wanted(entry: PolicyRule, anomaly: Anomaly, log_ms: int) -> Control | None:
         return None
     mode: Mode = "disable_writes" if entry.action == "disable_writes" else "stop"
     return Control(
-        # The same for the same trouble, however often it is told: what is sent again after a crash is no second one.
-        control_id=derived_id(anomaly.anomaly_id, entry.action, scope),
+        # The same whenever the same message is read: what is sent again after a crash is no second one.
+        control_id=derived_id(anomaly.anomaly_id, entry.action, scope, log_ms),
         scope=scope,
         mode=mode,
         ts_ms=log_ms,

@@ -82,8 +82,10 @@ class Pipeline:
 
     def _lags(self) -> dict[str, int]:
         """(Group, topic, partition) → messages that the group has not read."""
-        topics = {"runwatch-processors": ("events", "windows"), "runwatch-sink": ("events", "windows", "anomalies",
-                                                                                 "deadletter")}  # fmt: skip
+        topics = {
+            "runwatch-processors": ("events", "windows", "anomalies"),
+            "runwatch-sink": ("events", "windows", "anomalies", "control", "deadletter"),
+        }
         lags: dict[str, int] = {}
         for group in GROUPS:
             consumer = Consumer({"bootstrap.servers": self.settings.kafka, "group.id": group, "log_level": 0})

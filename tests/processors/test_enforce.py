@@ -379,6 +379,7 @@ def test_a_worker_that_begins_anew_goes_on_as_one_that_lived(
     assert {one.anomaly_id for one in lived if isinstance(one, Anomaly)} == {one.anomaly_id for one in capped}
 
 
-def test_what_is_sent_again_has_the_same_identity() -> None:
-    first, again = (commands(Policy(), (T0 + at, anomaly()))[0] for at in (0, 5))
-    assert first == replace(again, ts_ms=T0, expires_ms=T0 + HOUR_MS)
+def test_what_is_read_again_is_the_same_and_what_is_said_anew_is_not() -> None:
+    first, again, later = (commands(Policy(), (T0 + at, anomaly()))[0] for at in (0, 0, HOUR_MS))
+    assert first == again
+    assert first.control_id != later.control_id
