@@ -8,7 +8,6 @@ of its topic has it. All times are of one machine's clock.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -21,18 +20,19 @@ from ..schemas.avro import load
 from ..schemas.topics import ANOMALIES, EVENTS
 from ..schemas.wire import decode_body, split
 from ..sinks.ddl import quoted
-from .child import Child
 from .context import Context
 from .errors import BenchError
 from .figures import Figures, delays, rounded
-from .meter import Meter
 from .paced import Pace
 from .result import Result
 from .store import database, events_in
+from .traffic import hear, warm_up
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
+RATE = 5_000
+"""Events a second, where no rate is asked for."""
 ROWS_PER_S = 20.0
 LOOPS_PER_S = 10.0
 STEPS_A_RUN = 32
@@ -80,15 +80,16 @@ def measure(context: Context) -> Result:
     """Runs the part. Raises `BenchError` where the pipeline does not come up or the sender fails."""
     options, servers = context.options, context.servers
     settings = servers.settings("delay.", "delay")
+    rate = options.rate or RATE
     rows, loops = Waiting(), Waiting()
-    events = int(options.rate * (WARM_UP_S + options.delay_s))
+    events = int(rate * (WARM_UP_S + options.delay_s))
     pace = Pace(
         kafka=settings.kafka,
         topic=settings.topic(EVENTS.name),
         events=events,
-        rate=options.rate,
-        rows_per_s=min(ROWS_PER_S, options.rate / 2),
-        loop_share=min(0.5, LOOPS_PER_S * STEPS_A_RUN / options.rate),
+        rate=rate,
+        rows_per_s=min(ROWS_PER_S, rate / 2),
+        loop_share=min(0.5, LOOPS_PER_S * STEPS_A_RUN / rate),
         seed=2,
     )
     with (
@@ -97,15 +98,15 @@ def measure(context: Context) -> Result:
         servers.part("sink", settings) as sink,
     ):
         context.tell("delay: waiting for the worker and the sink")
-        warm = _warm_up(context, settings, worker, sink, pace)
+        warm = warm_up(servers, settings, worker, sink, pace)
         watchers = [
             _Watcher(lambda stop: _watch_rows(client, settings, rows, stop)),
             _Watcher(lambda stop: _watch_loops(settings, loops, stop)),
         ]
-        context.tell(f"delay: {options.rate:,} events/s for {options.delay_s:.0f} s")
+        context.tell(f"delay: {rate:,} events/s for {options.delay_s:.0f} s")
         before = (worker.usage().cpu_s, sink.usage().cpu_s, time.monotonic())
         with servers.module("paced", pace.to_json(), says=True) as sender:
-            end = _listen(sender, rows, loops)
+            end = hear(sender, _waits(rows, loops))
             after = (worker.usage().cpu_s, sink.usage().cpu_s, time.monotonic())
             _wait_for_last(rows, loops)
         for watcher in watchers:
@@ -139,32 +140,16 @@ def measure(context: Context) -> Result:
     return Result("delay", figures, problems=tuple(problems))
 
 
-def _warm_up(context: Context, settings: Settings, worker: Child, sink: Child, pace: Pace) -> int:
-    """Sends a second's worth, and waits until both have committed it; returns how many events it was."""
-    few = Pace(**{**vars(pace), "events": pace.rate, "seed": 3})
-    with context.servers.module("paced", few.to_json(), says=True) as sender:
-        sent = _listen(sender, Waiting(), Waiting())["sent"]
-    meter = Meter(settings.kafka, few.topic, {})
-    meter.follow(f"{settings.prefix}runwatch-processors", worker, most_s=60)
-    meter.follow(f"{settings.prefix}runwatch-sink", sink, most_s=60)
-    return int(sent)
+def _waits(rows: Waiting, loops: Waiting) -> Callable[[dict[str, Any]], None]:
+    """What to do with each line of a sender."""
 
-
-def _listen(sender: Child, rows: Waiting, loops: Waiting) -> dict[str, Any]:
-    """Hears the sender out; returns its last line, and when its first event went. Raises `BenchError`."""
-    began: float | None = None
-    for text in sender.lines:
-        line: dict[str, Any] = json.loads(text)
-        if "sent" in line:
-            sender.wait(30)
-            return {**line, "began": began or time.time()}
-        began = began or line["at"]
+    def note(line: dict[str, Any]) -> None:
         if line["wait"] == "row":
             rows.sent(line["event_id"] + line["run_id"], line["at"])
         else:
             loops.sent(line["run_id"], line["at"])
-    sender.wait(30)
-    raise BenchError("delay: the sender ended without a word")
+
+    return note
 
 
 def _wait_for_last(rows: Waiting, loops: Waiting) -> None:

@@ -20,10 +20,10 @@ class Options:
     """How long a peer may work each time. They are too slow to be sent through all events."""
     peers: bool = True
     """Whether peers run at all."""
-    rate: int = 5_000
-    """Part `delay`: events a second."""
+    rate: int | None = None
+    """Parts `delay` and `control`: events a second; each has its own where none is named."""
     delay_s: float = 30.0
-    """Part `delay`: how long it sends at that rate."""
+    """The same: how long is sent at that rate."""
     scenarios: tuple[str, ...] = ()
     """Part `detection`: the simulated histories by name; all where none is named."""
     seed: int = 1
@@ -37,5 +37,6 @@ class Options:
         """Refuses what cannot be measured. Raises `BenchError`."""
         least = {"events": 1_000, "repeats": 1, "peer_s": 1.0, "rate": 10, "delay_s": 1.0}
         for name, value in least.items():
-            if getattr(self, name) < value:
-                raise BenchError(f"bench: {name} is at least {value}, and this is {getattr(self, name)}")
+            given = getattr(self, name)
+            if given is not None and given < value:
+                raise BenchError(f"bench: {name} is at least {value}, and this is {given}")

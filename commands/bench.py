@@ -29,8 +29,8 @@ def bench(
     repeats: Annotated[int, typer.Option(help="How often each contestant runs; they take turns.")] = 3,
     peer_seconds: Annotated[float, typer.Option(help="How long a peer may work each time.")] = 20.0,
     peers: Annotated[bool, typer.Option("--peers/--no-peers", help="Whether peers run at all.")] = True,
-    rate: Annotated[int, typer.Option(help="Part delay: events a second.")] = 5_000,
-    seconds: Annotated[float, typer.Option(help="Part delay: how long it sends.")] = 30.0,
+    rate: Annotated[int | None, typer.Option(help="Parts delay and control: events a second.")] = None,
+    seconds: Annotated[float, typer.Option(help="Parts delay and control: how long is sent.")] = 30.0,
     scenario: Annotated[
         list[str] | None, typer.Option(help="Part detection: a simulated history; all if none is named.")
     ] = None,

@@ -162,6 +162,7 @@ class _Wiring:
             log.exception("A frame of %s could not be worked on; the worker stops.", event.message.topic)
             await self.app.crash(error)
             raise
+        self.app.hand_in()
         waiting = self._unacked[event.message.topic]
         waiting.append((event, done))
         if not done.done():

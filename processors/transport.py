@@ -16,13 +16,18 @@ What this leans on inside Faust 0.15.3 (`tests/processors/test_transport.py` hol
 - `AIOKafkaConsumer._fetch_max_wait_ms` is handed to the fetcher when the consumer starts.
 - aiokafka's `Fetcher._records` holds `FetchResult`s; `getall` of one empties its `_partition_records`, whose
   `_records` parse the broker's batches, and moves `next_fetch_offset` and the position.
+- `Fetcher._get_actions_per_node` returns the fetch requests to send first of all, and is asked anew whenever
+  `_wait_consume_future` is notified; `fetched_records` waits by `_create_fetch_waiter`, and `_fetch_waiters` holds
+  who waits.
 - `Consumer.ack` ignores messages below the committed offset, so replayed frames move nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from operator import attrgetter
 from time import time
@@ -42,6 +47,10 @@ FETCH_WAIT_MS = 50
 """How long the broker holds back an answer in which there would be nothing."""
 CROWDED_S = 0.005
 """How long a fetch waits while some partitions are left out of it."""
+LIGHT = 2_000
+"""Records of one fetch, up to which the next one waits until these are worked on. See `fetch_when_asked`."""
+LIGHT_S = 0.05
+"""How long it waits at most: frames that a rebalance takes back are worked on by nobody."""
 
 _offset = attrgetter("offset")
 _timestamp = attrgetter("timestamp")
@@ -65,6 +74,9 @@ class LeanThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     comes in while a fetch waits goes aiokafka's way: then there is little to do.
     """
 
+    is_light = True
+    """Whether little came with the last fetch; the consumer says so."""
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # aiokafka has one fetch under way per broker, and leaves out of it what was fetched and not yet taken. So
@@ -73,10 +85,35 @@ class LeanThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return consumer
 
     async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
+        if not hasattr(consumer._fetcher, "is_asked"):
+            fetch_when_asked(consumer._fetcher, lambda: self.is_light)
         for result in consumer._fetcher._records.values():
             if isinstance(result, FetchResult):
                 result.getall = partial(take_all, result)
         return await super()._fetch_records(consumer, *args, **kwargs)
+
+
+def fetch_when_asked(fetcher: Any, is_light: Callable[[], bool]) -> None:
+    """Makes aiokafka's fetcher hold a fetch back, while `is_light`, until somebody asks for records.
+
+    aiokafka fetches ahead: what it hands over was fetched when the records before were taken, and is as old as
+    these took. Under load that hides the broker's answering time. With little to do it doubles the delay: at
+    10,000 events/s an event was 33 ms old when it was worked on, and is 17 ms old without (median).
+    """
+    actions, new_waiter = fetcher._get_actions_per_node, fetcher._create_fetch_waiter
+
+    def held_back(assignment: Any) -> Any:
+        requests, *rest = actions(assignment)
+        return ([] if is_light() and not fetcher._fetch_waiters else requests), *rest
+
+    def asked() -> Any:
+        waiter = new_waiter()
+        # Wakes the fetcher's routine, which decides anew.
+        fetcher._notify(fetcher._wait_consume_future)
+        return waiter
+
+    fetcher._get_actions_per_node, fetcher._create_fetch_waiter = held_back, asked
+    fetcher.is_asked = True
 
 
 def take_all(result: Any, max_records: int | None = None) -> list[Any]:
@@ -124,6 +161,9 @@ class FrameConsumer(driver.Consumer):  # type: ignore[misc]
             if not self._get_active_partitions():
                 await self.sleep(CROWDED_S)
                 return
+        if self._thread.is_light:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.app.worked_on.wait(), LIGHT_S)
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return
@@ -136,7 +176,8 @@ class FrameConsumer(driver.Consumer):  # type: ignore[misc]
                 self.log.warning("Seeking during a rebalance: %r", error)
             return
         generation = self.app.consumer_generation_id
-        for tp, batch in records.items():
+        self._thread.is_light = sum(map(len, records.values())) < LIGHT
+        for tp, batch in sorted(records.items(), key=self._urgency):
             for frame in self._frames(tp, batch):
                 if not self.flow_active or self.app.consumer_generation_id != generation:
                     return
@@ -144,7 +185,12 @@ class FrameConsumer(driver.Consumer):  # type: ignore[misc]
                     self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
                     # `_drain_messages` would take a frame's length for a gap in the offsets.
                     self._read_offset[tp] = frame.next_offset - 1
+                    self.app.hand_out()
                     yield tp, self._frame_message(tp, frame)
+
+    def _urgency(self, fetched: tuple[TP, list[Any]]) -> bool:
+        """What stops runs goes before what watches them."""
+        return fetched[0].topic not in self.app.urgent
 
     def _frames(self, tp: TP, batch: list[Any]) -> list[Frame]:
         """The batch as one frame, or as several where it spans the committed offset or two stretches of log time."""
@@ -215,6 +261,7 @@ class FrameConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def perform_seek(self) -> None:
         """Seeks each partition to where its replay begins: at or before the committed offset."""
+        self.app.take_back()
         committed = await self.seek_to_committed()
         starts = await self._replay_starts(committed)
         for tp, offset in committed.items():
@@ -253,6 +300,31 @@ class FrameApp(App):  # type: ignore[misc]
 
     horizons: Mapping[str, Horizon] = {}
     """Topic → how much of it is replayed on assignment; topics left out are not."""
+    urgent: frozenset[str] = frozenset()
+    """Topics whose frames are worked on before the others' of the same fetch."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._out = 0
+        self.worked_on = asyncio.Event()
+        """Set while no frame waits to be worked on."""
+        self.worked_on.set()
+
+    def hand_out(self) -> None:
+        """A frame goes to its agent."""
+        self._out += 1
+        self.worked_on.clear()
+
+    def hand_in(self) -> None:
+        """A frame was worked on."""
+        self._out = max(0, self._out - 1)
+        if not self._out:
+            self.worked_on.set()
+
+    def take_back(self) -> None:
+        """What waits is worked on by nobody."""
+        self._out = 0
+        self.worked_on.set()
 
     def _new_transport(self) -> Any:
         return FrameTransport(self.conf.broker_consumer, self)

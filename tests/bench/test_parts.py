@@ -32,7 +32,8 @@ def test_every_part_measures_right_work_and_leaves_nothing(tmp_path: Path) -> No
     assert shown == results
     assert list(PARTS) == [result.part for result in results]
     assert [()] * len(PARTS) == [result.problems for result in results]
-    process, sink, delay, detection = (result.figures for result in results)
+    figures = {result.part: result.figures for result in results}
+    process, sink, delay, control = (figures[part] for part in ("process", "sink", "delay", "control"))
     assert 0 == process["loops_missed"] == process["loops_false"]
     assert 0 < process["loops_found"]
     assert 0 < process["events_per_s"]
@@ -42,7 +43,9 @@ def test_every_part_measures_right_work_and_leaves_nothing(tmp_path: Path) -> No
     assert 0 == delay["rows_missed"] == delay["anomalies_missed"]
     assert 0 < delay["row_p50_ms"] <= delay["row_p99_ms"]
     assert 0 < delay["anomaly_p50_ms"] <= delay["anomaly_p99_ms"]
-    assert 2 < detection["quiet_agent_days"] < 4
+    assert 0 == control["runs_not_stopped"] < control["runs"] == control["stop_probes"]
+    assert 0 < control["stop_p50_ms"] <= control["stop_p99_ms"]
+    assert 2 < figures["detection"]["quiet_agent_days"] < 4
     assert all("cpu" in result.machine for result in results)
     assert any(text.startswith("making") for text in told)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import faust
 import pytest
-from aiokafka.consumer.fetcher import READ_UNCOMMITTED, FetchResult, PartitionRecords
+from aiokafka.consumer.fetcher import READ_UNCOMMITTED, Fetcher, FetchResult, PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
@@ -32,10 +32,12 @@ from runwatch.processors.rules import Rules
 from runwatch.processors.transport import (
     CROWDED_S,
     FETCH_WAIT_MS,
+    LIGHT,
     FrameApp,
     FrameConsumer,
     FrameSchema,
     LeanThread,
+    fetch_when_asked,
     take_all,
 )
 
@@ -566,6 +568,7 @@ def test_the_thread_takes_what_was_fetched_at_once() -> None:
 
         fetcher = SimpleNamespace(
             _records={TOPIC: result, TP("x", 0): object()}, _closed=False, fetched_records=fetched_records,
+            _get_actions_per_node=None, _create_fetch_waiter=None,
             _subscriptions=SimpleNamespace(fetch_context=Context),
         )  # fmt: skip
         return await consumer._thread._fetch_records(SimpleNamespace(_fetcher=fetcher, _closed=False), {TOPIC}, 1.0)
@@ -573,6 +576,87 @@ def test_the_thread_takes_what_was_fetched_at_once() -> None:
     taken = in_loop(fetch)[TOPIC]
     assert [0, 1, 2, 3, 4] == [one.offset for one in taken]
     assert "ConsumerRecord" != type(taken[0]).__name__
+
+
+def a_fetcher() -> Any:
+    """As much of aiokafka's as decides what is fetched when."""
+    fetcher = SimpleNamespace(_fetch_waiters=set(), _wait_consume_future=None, told=[])
+    fetcher._get_actions_per_node = lambda assignment: (["a fetch"], {}, 0.2, False, [assignment])
+    fetcher._notify = fetcher.told.append
+
+    def new_waiter() -> str:
+        fetcher._fetch_waiters.add("who asks")
+        return "who asks"
+
+    fetcher._create_fetch_waiter = new_waiter
+    return fetcher
+
+
+def test_aiokafkas_fetcher_has_what_is_taken_of_it() -> None:
+    routine = inspect.getsource(Fetcher._fetch_requests_routine)
+    assert "= self._get_actions_per_node(assignment)" in routine
+    assert "other_futs = [self._wait_consume_future," in routine
+    asked = inspect.getsource(Fetcher.fetched_records)
+    assert asked.index("drained") < asked.index("waiter = self._create_fetch_waiter()")
+    assert "self._fetch_waiters.add(fut)" in inspect.getsource(Fetcher._create_fetch_waiter)
+    assert "fetch_requests,\n            awaiting_reset," in inspect.getsource(Fetcher._get_actions_per_node)
+
+
+@pytest.mark.parametrize(
+    ("light", "asked", "fetched"), [(True, False, False), (True, True, True), (False, False, True)]
+)
+def test_with_little_to_do_a_fetch_waits_until_somebody_asks(light: bool, asked: bool, fetched: bool) -> None:
+    fetcher = a_fetcher()
+    fetch_when_asked(fetcher, lambda: light)
+    if asked:
+        assert "who asks" == fetcher._create_fetch_waiter()
+        assert [fetcher._wait_consume_future] == fetcher.told
+    expected = (["a fetch"] if fetched else [], {}, 0.2, False, ["ours"])
+    assert expected == fetcher._get_actions_per_node("ours")
+
+
+def test_with_little_to_do_the_next_fetch_waits_until_the_frames_are_worked_on() -> None:
+    async def fetch_twice(consumer: FrameConsumer) -> tuple[list[Any], bool, list[Any]]:
+        feed(consumer, {TOPIC: records(0)}, {TOPIC: records(1)})
+        first = await got(consumer)
+        second = asyncio.ensure_future(got(consumer))
+        await asyncio.sleep(0.01)
+        waited = not second.done()
+        consumer.app.hand_in()
+        return first, waited, await second
+
+    first, waited, second = in_loop(fetch_twice)
+    assert ([0], True, [1]) == ([one.offset for one in first], waited, [one.offset for one in second])
+
+
+def test_a_frame_that_is_worked_on_by_nobody_holds_nothing_up_for_long() -> None:
+    async def fetch_twice(consumer: FrameConsumer) -> list[Any]:
+        feed(consumer, {TOPIC: records(0)}, {TOPIC: records(1)})
+        return [*await got(consumer), *await asyncio.wait_for(got(consumer), 10)]
+
+    assert [0, 1] == [one.offset for one in in_loop(fetch_twice)]
+
+
+def test_with_much_to_do_nothing_is_waited_for() -> None:
+    async def fetch_twice(consumer: FrameConsumer) -> tuple[bool, bool]:
+        feed(consumer, {TOPIC: records(*range(LIGHT))}, {TOPIC: records(LIGHT)})
+        before = consumer._thread.is_light
+        await got(consumer)
+        heavy = not consumer._thread.is_light
+        consumer.app.worked_on.wait = None  # whoever waited would raise
+        await got(consumer)
+        return before, heavy
+
+    assert (True, True) == in_loop(fetch_twice)
+
+
+def test_what_is_urgent_is_worked_on_first() -> None:
+    async def fetch(consumer: FrameConsumer) -> list[str]:
+        consumer.app.urgent = frozenset({"agent.anomalies"})
+        feed(consumer, {TOPIC: records(0), TP("agent.anomalies", 0): records(5), TP("agent.events", 1): records(3)})
+        return [message.topic for message in await got(consumer)]
+
+    assert ["agent.anomalies", "agent.events", "agent.events"] == in_loop(fetch)
 
 
 def test_the_broker_holds_an_empty_answer_back_for_milliseconds() -> None:
