@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..schemas import reasons
 from . import fields
@@ -13,17 +13,29 @@ from .guard.refusals import Refused, RunStopped
 from .notices import Notices
 from .run_log import RunLog
 
+if TYPE_CHECKING:
+    from ..schemas.snapshots import PayloadKind
+    from .snapshots.taking import Taker
+
 T = TypeVar("T")
 
 
 class Calls:
     """The part of a run that its calls need."""
 
-    def __init__(self, log: RunLog, clock: Clock, notices: Notices, guard: Guard) -> None:
+    def __init__(self, log: RunLog, clock: Clock, notices: Notices, guard: Guard, taker: Taker | None = None) -> None:
+        """`taker` keeps what arguments and results were; None where nothing is kept."""
         self._log = log
         self._clock = clock
         self._notices = notices
         self._guard = guard
+        self._taker = taker
+
+    def _hashed(self, value: Any, kind: PayloadKind, tool: str) -> str | None:
+        """The hash of a payload, which is taken where snapshots are on; None where its own methods raise."""
+        if self._taker is None:
+            return fields.hashed(value)
+        return self._taker.hashed(value, kind, self._log.info.agent, tool)
 
     def _was_refused(self, refused: Refused) -> None:
         """To be called when the refusal's event was logged: one that ends the run does so here."""
@@ -31,8 +43,11 @@ class Calls:
             self._log.stop(refused.stop_reason, None)
 
     def _trouble(self, error: Exception) -> None:
-        """The caller's objects run code of their own when they are looked at; the agent must not pay for it."""
-        self._notices.tell("trouble", "a step could not be logged: %s: %s", type(error).__name__, error)
+        """The caller's objects run code of their own when they are looked at; the agent must not pay for it.
+
+        What they say may hold what must not be in a log.
+        """
+        self._notices.tell("trouble", "a step could not be logged: %s", type(error).__name__)
 
 
 def invoke(fn: Callable[..., T], args: Any) -> T:

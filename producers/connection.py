@@ -11,6 +11,7 @@ from .. import endpoints
 from ..control.follow import Follower
 from ..control.guardrails import Guardrails
 from ..control.outgoing import Outgoing
+from ..control.snapshots import Snapshots, checked
 from ..schemas import avro
 from ..schemas.registry import Registry, open_registry
 from .clock import Clock, SystemClock
@@ -46,8 +47,10 @@ def connect(
     approve: Approve | None = None,
     store: Store | None = None,
     control: ControlSource | None = None,
+    snapshots: Snapshots | Mapping[str, Any] | None = None,
     clock: Clock | None = None,
     transport: Transport | None = None,
+    snapshot_transport: Transport | None = None,
     kafka_config: Mapping[str, Any] | None = None,
 ) -> Watch:
     """Introduces an agent, and neither waits nor fails where the broker is away.
@@ -61,16 +64,22 @@ def connect(
     without a file the safe defaults. `approve` is asked about writes that need an approval, and may be async.
     `store` remembers writes beyond the process. Raises `RunwatchError` for a config file that does not do.
 
-    `control` stands in for what follows the control topic, `clock` and `transport` for the machine's clock and
-    for the way out to Kafka; with a `transport` no topic is followed unless by `control`.
+    `snapshots` keep arguments and results, redacted and sealed, as the config file's section of that name does
+    (`seal_for` is the key that they are sealed for); without it and without the file's `store_args` nothing is
+    kept. Raises `SnapshotError` where they cannot be taken as asked for.
+
+    `control` stands in for what follows the control topic, `clock` for the machine's clock, `transport` and
+    `snapshot_transport` for the ways out to Kafka; with a `transport` no topic is followed unless by `control`.
     """
     notices = Notices()
     bootstrap = kafka or os.environ.get("RUNWATCH_KAFKA") or endpoints.read().get("kafka") or DEFAULT_KAFKA
     prefix = os.environ.get("RUNWATCH_PREFIX", "") if prefix is None else prefix
     registry = registry or os.environ.get("RUNWATCH_REGISTRY") or None
     topic = f"{prefix}agent.events"
-    found, outgoing = _settings(config or os.environ.get("RUNWATCH_CONFIG") or None)
+    found, outgoing, kept = _settings(config or os.environ.get("RUNWATCH_CONFIG") or None)
     guardrails = guardrails or found
+    clock = clock or SystemClock()
+    wanted = kept if snapshots is None else snapshots
 
     def known_registry() -> Registry:
         return open_registry(registry) if registry is None or isinstance(registry, str) else registry
@@ -82,6 +91,19 @@ def connect(
             return encoder, transport
         return encoder, KafkaTransport(bootstrap, topic, queue_size=queue_size, tell=notices.tell, extra=kafka_config)
 
+    taker = None
+    if wanted is not None:
+        from .snapshots.taking import open_taker  # only now: its patterns take a while to be compiled
+
+        taker = open_taker(
+            checked(wanted),
+            kafka=bootstrap,
+            prefix=prefix,
+            registry=registry,
+            clock=clock,
+            transport=snapshot_transport,
+            kafka_config=kafka_config,
+        )
     source = control
     if source is None and transport is None and guardrails.kill_switch.enabled:
         follower = Follower(
@@ -92,15 +114,15 @@ def connect(
         )
         follower.start()
         source = follower
-    rules = Rules(guardrails, outgoing, source, approve, store, notices, owns_source=control is None)
+    rules = Rules(guardrails, outgoing, source, approve, store, notices, owns_source=control is None, taker=taker)
     info = agent_info(agent, version, model, parent_run_id)
-    return Watch(info, labels, Sender(open_transport, queue_size, notices), clock or SystemClock(), notices, rules)
+    return Watch(info, labels, Sender(open_transport, queue_size, notices), clock, notices, rules)
 
 
-def _settings(path: str | Path | None) -> tuple[Guardrails, Outgoing]:
+def _settings(path: str | Path | None) -> tuple[Guardrails, Outgoing, Snapshots | None]:
     if path is None:
-        return Guardrails(), Outgoing()
+        return Guardrails(), Outgoing(), None
     from ..settings.agents import load_for_agent  # only now: it loads what reads YAML
 
     config = load_for_agent(path)
-    return config.guardrails, config.outgoing
+    return config.guardrails, config.outgoing, config.snapshots

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextvars import Token
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from ..schemas import reasons
 from . import fields
@@ -17,6 +18,9 @@ from .run_log import RunLog
 from .tool_calls import ToolCalls
 from .usage import StopReport
 
+if TYPE_CHECKING:
+    from .snapshots.taking import Taker
+
 
 class Run(ToolCalls, ModelCalls):
     """A run, made by `Watch.run`. Several threads and tasks may use it at once.
@@ -26,9 +30,17 @@ class Run(ToolCalls, ModelCalls):
     guard refuses raises `Refused`.
     """
 
-    def __init__(self, log: RunLog, clock: Clock, notices: Notices, guard: Guard, owner: object) -> None:
+    def __init__(
+        self,
+        log: RunLog,
+        clock: Clock,
+        notices: Notices,
+        guard: Guard,
+        owner: object,
+        taker: Taker | None = None,
+    ) -> None:
         """`owner` is kept for as long as the run is: the watch that made it."""
-        super().__init__(log, clock, notices, guard)
+        super().__init__(log, clock, notices, guard, taker)
         self._owner = owner
         self._token: Token[Run | None] | None = None
 

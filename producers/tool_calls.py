@@ -105,12 +105,13 @@ class ToolCalls(Calls):
         """
         self._guard.tool_happened()
         try:
+            name = fields.text(tool) or ""
             if error is None and result_sha is None:
-                result_sha = fields.hashed(result)
+                result_sha = self._hashed(result, "result", name)
             self._log.tool(
-                fields.text(tool) or "",
+                name,
                 fields.text(step_id) or self._log.next_step(),
-                fields.text(args_sha) or fields.hashed(args),
+                fields.text(args_sha) or self._hashed(args, "args", name),
                 fields.text(result_sha),
                 fields.whole(duration_ms),
                 "ok" if error is None else "error",
@@ -123,11 +124,12 @@ class ToolCalls(Calls):
 
     def _tool_began(self, tool: str, args: Any, attempt: int | None, step_id: str | None) -> ToolCall:
         # The hash is taken before the call, which may change its arguments, and here rather than in the
-        # background: what waits in memory is a hash, never a payload.
+        # background: what waits in memory is a hash, never a payload, unless snapshots were asked for.
+        name = tool if type(tool) is str and len(tool) <= MAX_NAME else fields.text(tool) or ""
         return ToolCall(
-            tool if type(tool) is str and len(tool) <= MAX_NAME else fields.text(tool) or "",
+            name,
             self._log.next_step() if step_id is None else fields.text(step_id) or "",
-            fields.hashed(args),
+            self._hashed(args, "args", name),
             attempt,
             self._clock.monotonic(),
         )
@@ -141,7 +143,7 @@ class ToolCalls(Calls):
                 call.tool,
                 call.step_id,
                 call.args_sha,
-                fields.hashed(payload_of(result)),
+                self._hashed(payload_of(result), "result", call.tool),
                 duration_ms,
                 "error" if failed else "ok",
                 HTTP_ERROR if failed else None,

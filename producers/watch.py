@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import time
 import weakref
 from collections.abc import Mapping
 from types import TracebackType
@@ -62,6 +63,8 @@ class Watch:
             # One that is forgotten delivers what it holds and ends its threads.
             weakref.finalize(self, sender.retire).atexit = False
             weakref.finalize(self, rules.retire).atexit = False
+            if rules.taker is not None:
+                weakref.finalize(self, rules.taker.retire).atexit = False
 
     def agent(
         self,
@@ -116,7 +119,7 @@ class Watch:
         )
         rules = self._rules
         log = RunLog(info, self._sender, self._clock, rules.outgoing)
-        run = Run(log, self._clock, self._notices, Guard(rules, log, self._clock, budgets), self)
+        run = Run(log, self._clock, self._notices, Guard(rules, log, self._clock, budgets), self, rules.taker)
         self._runs.add(run)
         return run
 
@@ -137,16 +140,22 @@ class Watch:
         """
         return self._sender.stats()
 
+    def snapshot_stats(self) -> dict[str, int]:
+        """The same of snapshots; all 0 where none are kept."""
+        return dict.fromkeys(self._sender.stats(), 0) if self._rules.taker is None else self._rules.taker.stats()
+
     def room(self) -> float:
         """The part of the queue that is free, 0 to 1: for senders in bulk, who can wait."""
         return self._sender.room
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Waits until all events are delivered; False where `timeout` seconds were too short."""
-        return self._sender.flush(timeout)
+        """Waits until all events and snapshots are delivered; False where `timeout` seconds were too short."""
+        deadline = time.monotonic() + timeout
+        done = self._sender.flush(timeout)
+        return (self._rules.taker is None or self._rules.taker.flush(max(0.0, deadline - time.monotonic()))) and done
 
     def close(self, timeout: float | None = None) -> bool:
-        """Stops the runs that are left as `cancelled`, delivers all events, and ends the connection.
+        """Stops the runs that are left as `cancelled`, delivers all events and snapshots, and ends the connection.
 
         False where not all could be delivered in `timeout` seconds; without one, `EXIT_S`, and less where the
         broker is known to be away.
@@ -155,9 +164,14 @@ class Watch:
         _WATCHES.discard(self)
         seconds = EXIT_S if timeout is None else timeout
         if self._first:
-            return self._sender.flush(seconds)
+            return self.flush(seconds)
+        deadline = time.monotonic() + seconds
+        taker = self._rules.taker
         try:
-            return self._sender.close(seconds, patient=timeout is not None)
+            done = self._sender.close(seconds, patient=timeout is not None)
+            if taker is None:
+                return done
+            return taker.close(max(0.0, deadline - time.monotonic()), patient=timeout is not None) and done
         finally:
             self._rules.close()
 

@@ -13,6 +13,8 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
+from .opaque import Opaque
+
 HASH_DIGITS = 24
 """Hex digits kept of SHA-256: 96 bits, so that a fleet's lifetime of values has no chance collision."""
 
@@ -40,7 +42,9 @@ _dumps = partial(json.dumps, sort_keys=True, separators=(",", ":"), ensure_ascii
 
 
 def sha(value: Any) -> str:
-    """First 24 hex digits of SHA-256 over the canonical JSON of `value`, UTF-8."""
+    """First 24 hex digits of SHA-256 over the canonical JSON of `value`, UTF-8; an `Opaque`'s is the one it has."""
+    if type(value) is Opaque:
+        return value.sha
     return text_sha(canonical_json(value))
 
 

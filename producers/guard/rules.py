@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from ...control.guardrails import Guardrails
 from ...control.outgoing import Outgoing
@@ -12,6 +13,9 @@ from .approvals import Approve
 from .policy import Policy
 from .store import Store
 from .switch import ControlSource
+
+if TYPE_CHECKING:
+    from ..snapshots.taking import Taker
 
 LOADED_S = 2.0
 """How long a process's first run waits to hear what the control topic says."""
@@ -30,8 +34,12 @@ class Rules:
         notices: Notices,
         *,
         owns_source: bool,
+        taker: Taker | None = None,
     ) -> None:
-        """`source` follows the control topic; None where nothing does. `owns_source`: it is closed here."""
+        """`source` follows the control topic; None where nothing does. `owns_source`: it is closed here.
+
+        `taker` keeps snapshots of payloads; None where none are kept.
+        """
         self.guardrails = guardrails
         self.outgoing = outgoing
         self.policy = Policy(guardrails)
@@ -39,6 +47,7 @@ class Rules:
         self.approve = approve
         self.store = store
         self.notices = notices
+        self.taker = taker
         self._owns_source = owns_source and source is not None
         self._waits = source is not None
         self._lock = threading.Lock()

@@ -33,9 +33,7 @@ _WHOLE = (
     *("securitycode", "verificationcode", "accesscode"),
 )
 # Only as a word of its own: `pin` is not in `spinner`.
-_WORDS = frozenset(
-    "token pwd pass pw auth jwt pin otp totp mfa cvv cvc cvv2 csc creds cred psk sid dsn apitoken".split()
-)
+_WORDS = _set("token pwd pass pw auth jwt pin otp totp mfa cvv cvc cvv2 csc creds cred psk sid dsn")
 _DIGITS = {
     "phone": _set("phone telephone tel mobile cell cellphone fax msisdn whatsapp handy"),
     "card": _set("pan card cardnumber ccnumber creditcard cc"),

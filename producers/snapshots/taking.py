@@ -12,6 +12,7 @@ from typing import Any
 from ...control.snapshots import Snapshots
 from ...schemas import avro, wire
 from ...schemas.canonical import canonical_json, text_sha
+from ...schemas.opaque import Opaque
 from ...schemas.registry import Registry, open_registry
 from ...schemas.sealing import Sealer
 from ...schemas.snapshots import PayloadKind, Snapshot
@@ -45,36 +46,31 @@ class Payload:
 class Taker:
     """Takes payloads without waiting; drops and counts what there is no room for. Never raises."""
 
-    def __init__(self, sender: Sender, most_waiting: int, clock: Clock, notices: Notices, agent: str) -> None:
-        """`most_waiting`: characters that may wait. `agent` is who has them."""
+    def __init__(self, sender: Sender, most_waiting: int, clock: Clock, notices: Notices) -> None:
+        """`most_waiting`: characters that may wait."""
         self._sender = sender
         self._most_waiting = most_waiting
         self._clock = clock
         self._notices = notices
-        self._agent = agent
         self._state = _State(clock.now_ms())
         _TAKERS.add(self)
 
-    def of(self, agent: str) -> Taker:
-        """One for another agent in the same process, on the same queue."""
-        other = Taker(self._sender, self._most_waiting, self._clock, self._notices, agent)
-        other._state = self._state
-        return other
-
-    def hashed(self, value: Any, kind: PayloadKind, tool: str | None) -> str | None:
+    def hashed(self, value: Any, kind: PayloadKind, agent: str, tool: str | None) -> str | None:
         """The hash of a payload, which is taken; None where the payload's own methods raise.
 
         In the place of `fields.hashed`: the canonical JSON is made once for both.
         """
+        if type(value) is Opaque:
+            return value.sha
         try:
             text = canonical_json(value)
             sha = text_sha(text)
         except Exception:  # repr, model_dump and the like are the caller's code
             return None
-        self.take(sha, kind, text, tool)
+        self.take(sha, kind, text, agent, tool)
         return sha
 
-    def take(self, sha: str, kind: PayloadKind, text: str, tool: str | None) -> None:
+    def take(self, sha: str, kind: PayloadKind, text: str, agent: str, tool: str | None) -> None:
         """Queues a payload, unless that hash was sent lately or there is no room."""
         state = self._state
         # What is too long to be looked into is told by its size alone.
@@ -89,7 +85,7 @@ class Taker:
             else:
                 state.dropped += 1
         if is_taken:
-            self._sender.put(Payload(sha, kind, held, self._agent, tool, self._clock.now_ms()))
+            self._sender.put(Payload(sha, kind, held, agent, tool, self._clock.now_ms()))
         else:
             self._notices.tell(
                 "snapshots",
@@ -147,12 +143,10 @@ class _State:
 def open_taker(
     options: Snapshots,
     *,
-    agent: str,
     kafka: str,
     prefix: str,
     registry: str | Registry | None,
     clock: Clock,
-    notices: Notices,
     transport: Transport | None = None,
     kafka_config: Mapping[str, Any] | None = None,
 ) -> Taker:
@@ -162,6 +156,8 @@ def open_taker(
     installed.
     """
     sealer = Sealer(options.seal_for)
+    # Its own, so that what is told of events is told of snapshots too.
+    notices = Notices()
     redact = Redactor(options.redact, options.most_bytes)
     topic = f"{prefix}agent.snapshots"
 
@@ -185,7 +181,7 @@ def open_taker(
         return encode, KafkaTransport(kafka, topic, queue_size=QUEUE_SIZE, tell=notices.tell, extra=kafka_config)
 
     sender = Sender(open_transport, QUEUE_SIZE, notices, called="snapshot", key_of=_sha_of)
-    taker = Taker(sender, options.most_waiting_bytes, clock, notices, agent)
+    taker = Taker(sender, options.most_waiting_bytes, clock, notices)
     return taker
 
 
