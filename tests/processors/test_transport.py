@@ -40,6 +40,7 @@ from runwatch.processors.transport import (
     fetch_when_asked,
     take_all,
 )
+from runwatch.settings.policy import Policy
 
 from .support import FOLDER, T0
 
@@ -661,7 +662,7 @@ def test_what_is_urgent_is_worked_on_first() -> None:
 
 def test_the_broker_holds_an_empty_answer_back_for_milliseconds() -> None:
     async def fetcher() -> int:
-        app = build_app(Settings(kafka="127.0.0.1:1", prefix="t-"), Rules(), FOLDER)
+        app = build_app(Settings(kafka="127.0.0.1:1", prefix="t-"), Rules(), FOLDER, Policy())
         app.finalize()
         thread = app.consumer._new_consumer_thread()
         consumer = thread._create_worker_consumer(app.transport)
@@ -673,7 +674,7 @@ def test_the_broker_holds_an_empty_answer_back_for_milliseconds() -> None:
 def test_fetches_have_no_limit_of_records() -> None:
     # `take_all` keeps to none, and aiokafka asserts that a limit is kept to.
     async def conf() -> Any:
-        return build_app(Settings(kafka="127.0.0.1:1", prefix="t-"), Rules(), FOLDER).conf
+        return build_app(Settings(kafka="127.0.0.1:1", prefix="t-"), Rules(), FOLDER, Policy()).conf
 
     assert asyncio.run(conf()).broker_max_poll_records is None
     assert faust.App is not FrameApp
