@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from runwatch.config import Settings
+from runwatch.settings.file import Config, load_config
 from runwatch.stack.jars import KAFKA_VERSION
 
 OURS = ("process", "sink")
@@ -61,6 +62,17 @@ def test_every_variable_of_ours_is_a_setting(services: dict[str, Any], name: str
     values = {one.removeprefix("RUNWATCH_").lower(): filled(str(value)) for one, value in variables.items()}
     settings = Settings(**values)
     assert ("kafka:29092", "http://clickhouse:8123", 4) == (settings.kafka, settings.clickhouse, settings.partitions)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_ours_go_by_the_config_file_or_by_an_empty_one(services: dict[str, Any], name: str) -> None:
+    (mount,) = services[name]["volumes"]
+    assert services[name]["environment"]["RUNWATCH_CONFIG"] == mount["target"]
+    assert ("bind", True) == (mount["type"], mount["read_only"])
+    assert ["/dev/null", "./own.yaml"] == [
+        filled(mount["source"], **own) for own in ({}, {"RUNWATCH_CONFIG": "./own.yaml"})
+    ]
+    assert Config() == load_config("/dev/null")
 
 
 @pytest.mark.parametrize("name", OURS)

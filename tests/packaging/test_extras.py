@@ -25,7 +25,9 @@ def run(without: tuple[str, ...], *arguments: str) -> subprocess.CompletedProces
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.parametrize("command", [(), ("process",), ("sink",), ("import",), ("up",), ("bench",)], ids=str)
+@pytest.mark.parametrize(
+    "command", [(), ("process",), ("sink",), ("import",), ("up",), ("bench",), ("config",)], ids=str
+)
 def test_help_needs_no_more_than_the_command_line(command: tuple[str, ...]) -> None:
     done = run((*SERVERS, *BENCH, *REGISTRY), *command, "--help")
     assert (0, "") == (done.returncode, done.stderr)
@@ -56,6 +58,21 @@ def test_an_agents_import_is_light() -> None:
     loaded = set(done.stdout.strip("[]\n").replace("'", "").split(", "))
     # fastavro takes cramjam up where it finds it.
     assert set() == (loaded - {"cramjam"}) & {*SERVERS, *BENCH, *REGISTRY, "pydantic", "rich", "typer", "yaml"}
+
+
+@pytest.mark.parametrize("missing", ["pydantic", "yaml"])
+def test_a_config_file_without_what_reads_it_is_told_in_a_sentence(missing: str) -> None:
+    code = (
+        f"import sys\nsys.modules[{missing!r}] = None\n"
+        "from runwatch.settings.agents import ConfigNeeds, load_for_agent\n"
+        "try:\n    load_for_agent('own.yaml')\nexcept ConfigNeeds as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert done.stdout == (
+        f"The config file own.yaml cannot be read without {missing}: pip install 'runwatch[config]', or leave out "
+        "config= and RUNWATCH_CONFIG to go by the defaults.\n"
+    )
 
 
 def test_everything_is_in_all_and_faust_is_pinned(root: Path) -> None:
