@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .control.guardrails import Budgets, Guardrails, KillSwitch, ToolPolicy, Writes
+    from .control.snapshots import Snapshots
+    from .playback.errors import NotRecorded, RecordedError
+    from .playback.executor import Replay
+    from .playback.replay import replay
     from .producers.connection import connect
     from .producers.current import current_run
     from .producers.guard.approvals import ApprovalRequest
@@ -29,9 +33,13 @@ __all__ = [
     "Budgets",
     "Guardrails",
     "KillSwitch",
+    "NotRecorded",
+    "RecordedError",
     "Refused",
+    "Replay",
     "Run",
     "RunStopped",
+    "Snapshots",
     "SqliteStore",
     "ToolDenied",
     "ToolPolicy",
@@ -39,6 +47,7 @@ __all__ = [
     "Writes",
     "connect",
     "current_run",
+    "replay",
 ]
 
 _HOMES = {
@@ -47,14 +56,19 @@ _HOMES = {
     "Budgets": ".control.guardrails",
     "Guardrails": ".control.guardrails",
     "KillSwitch": ".control.guardrails",
+    "NotRecorded": ".playback.errors",
+    "RecordedError": ".playback.errors",
     "Refused": ".producers.guard.refusals",
+    "Replay": ".playback.executor",
     "Run": ".producers.run",
     "RunStopped": ".producers.guard.refusals",
+    "Snapshots": ".control.snapshots",
     "SqliteStore": ".producers.guard.store",
     "ToolDenied": ".producers.guard.refusals",
     "ToolPolicy": ".control.guardrails",
     "Watch": ".producers.watch",
     "Writes": ".control.guardrails",
+    "replay": ".playback.replay",
     "connect": ".producers.connection",
     "current_run": ".producers.current",
 }

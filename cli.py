@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 
 _MODULES = (
-    "demo", "stack", "ingest", "ask", "show", "backtest", "rules", "config_file", "control", "alerts", "run", "bench",
+    "demo", "stack", "ingest", "ask", "show", "replay", "backtest", "rules", "config_file", "control", "alerts", "snapshots", "run", "bench",
 )  # fmt: skip
 for _module in _MODULES:
     importlib.import_module(f".commands.{_module}", __package__).register(app)

