@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from ..settings.alerts import Receiver
-from .letter import test_letter
+from .letter import trial_letter
 from .outbox import HOUR_MS
 from .secrets import Masking, ReceiverError, expand, from_file, shown_url
 from .standing import Post, Posted, labels_of
@@ -58,9 +58,9 @@ def build(receiver: Receiver, environ: Mapping[str, str], link: str | None) -> S
     return Webhook(poster, receiver.name, link)
 
 
-def test_message(receiver: Receiver, now_ms: int) -> Any:
+def trial_message(receiver: Receiver, now_ms: int) -> Any:
     """What `runwatch alerts test` sends."""
-    letter = test_letter(now_ms)
+    letter = trial_letter(now_ms)
     if receiver.kind != "alertmanager":
         return letter
     anomaly = letter.worst.anomaly

@@ -74,7 +74,8 @@ def consumer_config(group: str, extra: dict[str, Any]) -> dict[str, Any]:
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "partition.assignment.strategy": "range",
-        "session.timeout.ms": 10_000,
+        # One that was killed is missed after so long, and another one, or the next, takes over.
+        "session.timeout.ms": 6_000,
         "heartbeat.interval.ms": 2_000,
         # A mail server may take its time; heartbeats go on meanwhile.
         "max.poll.interval.ms": 300_000,

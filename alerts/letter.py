@@ -66,7 +66,7 @@ class Letter:
         return self.worst.anomaly.severity
 
 
-def test_letter(now_ms: int) -> Letter:
+def trial_letter(now_ms: int) -> Letter:
     """A message that says it is a test."""
     anomaly = Anomaly(
         anomaly_id=derived_hex("test", now_ms),

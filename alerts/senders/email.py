@@ -56,8 +56,10 @@ class Email:
         """Raises `Unsent`, also where the server refuses all addresses. If it refuses some, the others have it."""
         message = mail(letter, self._sender, self._to, self._link)
         place = f"The mail server {self._server.host}:{self._server.port}"
+        began = False
         try:
             with self._connected() as smtp:
+                began = True
                 smtp.send_message(message, self._sender, self._to)
         except smtplib.SMTPAuthenticationError as error:
             raise self._unsent(f"{place} refuses the user or the password ({error.smtp_code})") from None
@@ -73,9 +75,9 @@ class Email:
         except ssl.SSLError as error:
             raise self._unsent(f"{place} cannot be spoken to in TLS ({error.reason or 'no reason given'})") from None
         except TimeoutError:
-            raise self._unsent(f"{place} does not answer within {TIMEOUT_S:.0f} s", arrived=True) from None
+            raise self._unsent(f"{place} does not answer within {TIMEOUT_S:.0f} s", arrived=began) from None
         except smtplib.SMTPServerDisconnected:
-            raise self._unsent(f"{place} ended the connection", arrived=True) from None
+            raise self._unsent(f"{place} ended the connection", arrived=began) from None
         except (OSError, smtplib.SMTPException, ValueError) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise self._unsent(f"{place} cannot be reached ({str(reason).lower()})") from None

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from ..secrets import Masking, ReceiverError, shown_url
 from ..words import clean
@@ -64,8 +65,10 @@ class Poster:
         except requests.exceptions.Timeout:
             raise self._unsent(f"{self._place} does not answer within {ANSWER_S:.0f} s", arrived=True) from None
         except requests.exceptions.ConnectionError as error:
-            refused = "refused" in _root(error).lower() or "resolve" in _root(error).lower()
-            raise self._unsent(f"{self._place} cannot be reached ({_root(error)})", arrived=not refused) from None
+            # One that was not even connected to has nothing.
+            reason = getattr(error.args[0] if error.args else None, "reason", None)
+            arrived = not isinstance(reason, NewConnectionError)
+            raise self._unsent(f"{self._place} cannot be reached ({_root(error)})", arrived=arrived) from None
         except (requests.exceptions.RequestException, UnicodeError, ValueError) as error:
             raise self._unsent(f"{self._place} cannot be posted to ({type(error).__name__})") from None
 
