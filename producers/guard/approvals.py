@@ -9,7 +9,6 @@ from typing import Any
 
 from ...schemas import reasons
 from ...schemas.controls import Control
-from ...schemas.ids import derived_hex
 from ..notices import LOGGER
 from .refusals import ApprovalRequired, ToolDenied
 from .waiting import Steps
@@ -35,11 +34,6 @@ class ApprovalRequest:
 Answer = bool | None
 """True: it may be done. False: it may not. None: the one who was asked does not know."""
 Approve = Callable[[ApprovalRequest], Answer | Awaitable[Answer]]
-
-
-def approval_id(run_id: str, tool: str, args_sha: str | None) -> str:
-    """The id of an approval: known from the event of its refusal."""
-    return derived_hex("approval", run_id, tool, args_sha)
 
 
 class Approvals:

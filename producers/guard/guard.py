@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ...control.guardrails import Budgets
+from ...control.scopes import approval_id
 from ...schemas import reasons
 from ...schemas.canonical import is_exact, sha
 from ...schemas.controls import Control
@@ -15,7 +16,7 @@ from ...schemas.ids import derived_hex
 from ..clock import Clock
 from ..run_log import RunInfo
 from ..usage import Usage
-from .approvals import ApprovalRequest, Approvals, approval_id
+from .approvals import ApprovalRequest, Approvals
 from .budgets import Meter
 from .ledger import Entry, Ledger, Unsure, doing
 from .policy import Ruling

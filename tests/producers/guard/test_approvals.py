@@ -8,7 +8,7 @@ import pytest
 
 import runwatch
 from runwatch.control.guardrails import Guardrails, ToolPolicy, Writes
-from runwatch.producers.guard.approvals import approval_id
+from runwatch.control.scopes import approval_id
 from runwatch.schemas.canonical import sha
 
 ARGS = {"to": "a"}
@@ -64,7 +64,7 @@ def test_the_callback_is_asked_once_for_the_same_write(start):
     assert "sent" == send(run, fn=flaky)
     assert "sent" == send(run, fn=flaky)
     for _ in range(2):
-        with pytest.raises(runwatch.ToolDenied, match="its approval .* was denied; the one who was asked said no"):
+        with pytest.raises(runwatch.ToolDenied, match=r"its approval .* was denied; the one who was asked said no"):
             send(run, {"to": "b"})
     assert [(ID, "r", "support", "mail.send", ARGS, sha(ARGS))] == [
         (one.approval_id, one.run_id, one.agent, one.tool, one.args, one.args_sha) for one in asked[:1]
