@@ -13,6 +13,8 @@ from ..control.guardrails import Guardrails
 from ..control.outgoing import Outgoing
 from ..control.snapshots import Snapshots, checked
 from ..schemas import avro
+from ..schemas.events import AgentEvent
+from ..schemas.ids import uuid7
 from ..schemas.registry import Registry, open_registry
 from .clock import Clock, SystemClock
 from .encoding import EventEncoder
@@ -87,9 +89,15 @@ def connect(
     def open_transport() -> tuple[Encode, Transport]:
         schema = avro.load("agent_event")
         encoder = EventEncoder(schema, known_registry().id_of(schema, topic), outgoing.left_out)
+
+        def encode(event: AgentEvent) -> bytes:
+            # Here, in the background: an agent's call need not wait for random numbers.
+            event.event_id = event.event_id or uuid7(event.ts_ms)
+            return encoder(event)
+
         if transport is not None:
-            return encoder, transport
-        return encoder, KafkaTransport(bootstrap, topic, queue_size=queue_size, tell=notices.tell, extra=kafka_config)
+            return encode, transport
+        return encode, KafkaTransport(bootstrap, topic, queue_size=queue_size, tell=notices.tell, extra=kafka_config)
 
     taker = None
     if wanted is not None:

@@ -88,16 +88,37 @@ class RunLog:
         http_status: int | None,
     ) -> None:
         """Logs a tool call that is done."""
-        event = self._event("tool_result")
-        event.tool = tool
-        event.step_id = step_id
-        event.args_sha = args_sha
-        event.result_sha = result_sha
-        event.duration_ms = duration_ms
-        event.status = status
-        event.error = error
-        event.attempt = attempt
-        event.http_status = http_status
+        info = self.info
+        # In one go, since it is done for every call: `_event` and a setting of each field take three times as long.
+        event = AgentEvent(
+            "",
+            info.run_id,
+            0,
+            "tool_result",
+            self._clock.now_ms(),
+            info.agent,
+            info.parent_run_id,
+            info.agent_version,
+            info.model,
+            info.prompt_sha,
+            info.tools_sha,
+            step_id,
+            tool,
+            args_sha,
+            result_sha,
+            duration_ms,
+            status,
+            error,
+            attempt,
+            http_status,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            info.labels,
+        )
         with self._lock:
             self.usage.tool_calls += 1
             self._put(event)
@@ -180,11 +201,11 @@ class RunLog:
         self._begin()
 
     def _event(self, kind: Kind) -> AgentEvent:
-        """An event that happens now; its place in the run is given when it is put."""
+        """An event that happens now; its place in the run is given when it is put, its id when it is sent."""
         info = self.info
         now_ms = self._clock.now_ms()
         return AgentEvent(
-            uuid7(now_ms),
+            "",
             info.run_id,
             0,
             kind,

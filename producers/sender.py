@@ -23,6 +23,9 @@ BATCH_MOST = 512
 """The same where many wait."""
 PAUSE_S = 0.002
 """After a batch, so that a busy agent's events are taken together and it need not wake anyone for each."""
+LINGER_S = 0.05
+"""How long after an event the next one is looked for without being told of it: to wake a thread costs its waker as
+much as all else that it does for an event."""
 IDLE_S = 1.0
 """With nothing to send, the transport is looked after this often."""
 STUCK_S = 0.05
@@ -199,10 +202,14 @@ class Sender:
             self._bell.release()
 
     def _run(self) -> None:
+        moved_at = 0.0
         while not self._closed:
             with self._working:
                 moved = self._work()
+            now = time.monotonic()
             if moved:
+                moved_at = now
+            if moved or (not self._queue and not self._retiring and now - moved_at < LINGER_S):
                 time.sleep(PAUSE_S)
                 continue
             if self._retiring and self._is_through(0.1):

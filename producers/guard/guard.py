@@ -184,20 +184,19 @@ class Guard:
             ledger = self._writes()
             while True:
                 try:
-                    entry, is_mine = ledger.claim(key, awaited)
+                    entry, over = ledger.claim(key, awaited)
                 except Unsure as unsure:
                     raise self._denied(
                         plan.tool,
                         f"whether this write was done before is not sure: {unsure}. See whether it was; with another"
                         " idempotency_key it is done anew",
                     ) from unsure
-                if is_mine:
+                if over is None:
+                    if entry is not None and entry.done:
+                        return entry
                     write.entry = entry
                     break
-                assert entry is not None
-                if entry.done:
-                    return entry
-                yield entry.over
+                yield over
                 check()
         try:
             if plan.ruling.needs_approval:

@@ -32,10 +32,8 @@ class Entry:
         """Whether its result is for `await`."""
         self.done = False
         self.result: Any = None
-        self.over: Future[None] = Future()
-        """Set when it is no longer under way, whether it is done or has failed."""
-        # Else one who waits and is cancelled would cancel it for all who wait.
-        self.over.set_running_or_notify_cancel()
+        self.over: Future[None] | None = None
+        """Set when it is no longer under way, whether it is done or has failed; there once somebody waits for it."""
 
 
 class Ledger:
@@ -49,21 +47,27 @@ class Ledger:
         # Reentrant: the collector may end a forgotten write in the middle of anything.
         self._lock = threading.RLock()
 
-    def claim(self, key: str, awaited: bool) -> tuple[Entry | None, bool]:
-        """The entry of a write, and whether it is the caller's to do, who then calls `done` or `failed`.
+    def claim(self, key: str, awaited: bool) -> tuple[Entry | None, Future[None] | None]:
+        """The entry of a write, and what to wait for if it is under way elsewhere: then claim again.
 
-        Another's entry is done, or under way: then wait for its `over` and claim again. No entry: the caller is a part
-        of that very write. `awaited`: the caller's result is for `await`. Raises `Unsure`.
+        An entry that is not done, with nothing to wait for, is the caller's to do, who then calls `done` or `failed`.
+        No entry: the caller is a part of that very write. `awaited`: the caller's result is for `await`. Raises
+        `Unsure`.
         """
         with self._lock:
             found = self._entries.get(key)
             if found is None:
-                found = self._begin(key, awaited)
-                return found, not found.done
-            if not found.done and any(entry is found for entry in _DOING.get()):
+                return self._begin(key, awaited), None
+            if found.done:
+                return found, None
+            if any(entry is found for entry in _DOING.get()):
                 # A tool within itself, as one that is wrapped twice: to wait for it would be to wait for oneself.
-                return None, True
-            return found, False
+                return None, None
+            if found.over is None:
+                found.over = Future()
+                # Else one who waits and is cancelled would cancel it for all who wait.
+                found.over.set_running_or_notify_cancel()
+            return found, found.over
 
     def known(self, key: str) -> Entry | None:
         """The entry of a write that is done or under way."""
@@ -77,7 +81,8 @@ class Ledger:
             except Exception as trouble:  # a store may raise whatever it likes
                 self._notices.tell("store", "a write is done, and the store could not note it: %s", trouble)
         entry.result = result
-        entry.done = True
+        with self._lock:
+            entry.done = True
         _end(entry)
 
     def failed(self, entry: Entry) -> None:
@@ -121,7 +126,7 @@ class Ledger:
 
 
 def _end(entry: Entry) -> None:
-    if not entry.over.done():
+    if entry.over is not None and not entry.over.done():
         entry.over.set_result(None)
 
 

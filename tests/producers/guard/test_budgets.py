@@ -180,9 +180,8 @@ def test_with_decorator_and_bare_calls_are_alike(watch, logged):
 )
 def test_a_meter_says_what_plain_counting_says(begun, steps, calls):
     meter = Meter(only(steps=steps, tool_calls=calls), SystemClock())
-    counted_steps = counted_calls = 0
-    for what in begun:
-        counted_steps += 1
+    counted_calls = 0
+    for counted_steps, what in enumerate(begun, 1):
         counted_calls += what == "tool"
         found = (meter.tool_begins if what == "tool" else meter.model_begins)(Usage())
         expected = None
