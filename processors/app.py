@@ -103,12 +103,13 @@ class _Wiring:
         self.window_watch = WindowWatch(registry, rules, memory)
         self.recollection = Recollection(settings, rules.drift, memory)
         self.fleet_watch = FleetWatch(registry, rules.fleet)
-        self.enforcement = Enforcement(settings, policy, registry, self._say, _now_ms)
+        self.enforcement = Enforcement(settings, policy, registry, lambda: self._quick, self._say, _now_ms)
         self.encode_anomaly = Encoder("anomaly", anomalies, registry)
         self.encode_part = Encoder("window_part", windows, registry)
         self.encode_fleet_part = Encoder("fleet_part", fleet, registry)
         self.encode_health = Encoder("health", settings.topic(HEALTH.name), registry)
         self.emitter: Emitter | None = None
+        self.quick_emitter: Emitter | None = None
         self._recalling: asyncio.Future[None] | None = None
         self._started_ms = _now_ms()
         # Frames whose output is under way, oldest first: acked in order, once it has arrived.
@@ -206,11 +207,19 @@ class _Wiring:
             self.emitter = Emitter({"bootstrap.servers": self.settings.kafka}, asyncio.get_running_loop())
         return self.emitter
 
+    @property
+    def _quick(self) -> Emitter:
+        """For what stops runs: it waits neither behind thousands of window parts, nor for more to be sent with it."""
+        if self.quick_emitter is None:
+            config = {"bootstrap.servers": self.settings.kafka, "linger.ms": 0}
+            self.quick_emitter = Emitter(config, asyncio.get_running_loop())
+        return self.quick_emitter
+
     def _say(self, anomalies: list[Anomaly]) -> asyncio.Future[None]:
         for anomaly in anomalies:
             # Thousands in an hour of a bad day: who wants to read them has `runwatch anomalies`.
             log.debug("%s %s: %s", anomaly.state, anomaly.rule, anomaly.message)
-        return self._out.send(
+        return self._quick.send(
             self.encode_anomaly.topic,
             (self.encode_anomaly(one.to_record(), one.agent) for one in stamped(anomalies, _now_ms())),
         )

@@ -30,16 +30,23 @@ class Enforcement:
     """Acts upon anomalies."""
 
     def __init__(
-        self, settings: Settings, policy: Policy, registry: Registry, say: Said, clock: Callable[[], int]
+        self,
+        settings: Settings,
+        policy: Policy,
+        registry: Registry,
+        emitter: Callable[[], Emitter],
+        say: Said,
+        clock: Callable[[], int],
     ) -> None:
-        """`say` tells anomalies of its own; `clock`: milliseconds."""
-        self._settings = settings
+        """`emitter`: the way out for commands; `say` tells anomalies of its own; `clock`: milliseconds."""
+        self._emitter = emitter
         self._say = say
         self._clock = clock
         self._encode = Encoder("control", settings.topic(CONTROL.name), registry)
-        self._follower = Follower(self._kafka, self._encode.topic, lambda: registry, self._trouble)
+        self._follower = Follower(
+            {"bootstrap.servers": settings.kafka}, self._encode.topic, lambda: registry, self._trouble
+        )
         self._watch = EnforceWatch(registry, policy, self._follower.state, clock)
-        self._emitter: Emitter | None = None
         self.commanded = 0
 
     async def ready(self) -> None:
@@ -87,15 +94,8 @@ class Enforcement:
         """Anomalies that could not be read, and messages that are no commands."""
         return self._watch.bad + self._follower.ignored
 
-    @property
-    def _kafka(self) -> dict[str, Any]:
-        return {"bootstrap.servers": self._settings.kafka}
-
     def _send(self, commands: Iterable[tuple[str, Control | None]]) -> asyncio.Future[None]:
-        if self._emitter is None:
-            # Its own, so that no command waits behind thousands of window parts, nor for more to be sent with it.
-            self._emitter = Emitter({**self._kafka, "linger.ms": 0}, asyncio.get_running_loop())
-        return self._emitter.send(self._encode.topic, (self._message(scope, one) for scope, one in commands))
+        return self._emitter().send(self._encode.topic, (self._message(scope, one) for scope, one in commands))
 
     def _message(self, scope: str, control: Control | None) -> tuple[bytes, bytes | None]:
         return (scope.encode(), None) if control is None else self._encode(control.to_record(), scope)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
@@ -14,12 +15,16 @@ from runwatch.processors.app import _Wiring, build_app
 from runwatch.processors.emit import EmitError
 from runwatch.processors.frames import Frame
 from runwatch.processors.rules import Rules
+from runwatch.schemas import avro, wire
+from runwatch.schemas.anomalies import Anomaly
 from runwatch.settings.policy import Policy, PolicyRule
 
+from .enforce_model import anomaly
 from .support import FOLDER, T0, event, frame, message
 from .test_watch import own
 
 EVENTS, WINDOWS, FLEET, ANOMALIES = "t-agent.events", "t-agent.windows", "t-agent.fleet", "t-agent.anomalies"
+ANOMALY = avro.load("anomaly")
 POLICY = Policy(rules=(PolicyRule(rule="loop.*", action="stop_run", duration="150m"),))
 """One that has to remember for longer than an hour."""
 
@@ -67,7 +72,7 @@ def wired(test: Callable[[_Wiring, FakeEmitter, list[Any]], Awaitable[None]]) ->
         async def crash(error: BaseException) -> None:
             crashes.append(error)
 
-        wiring.emitter = emitter  # type: ignore[assignment]
+        wiring.emitter = wiring.quick_emitter = emitter  # type: ignore[assignment]
         wiring.app.crash = crash
         await test(wiring, emitter, crashes)
 
@@ -180,3 +185,58 @@ def test_the_app_replays_its_topics_and_starts_from_their_beginnings() -> None:
     }
     assert ("earliest", 10.0) == (app.conf.consumer_auto_offset_reset, app.conf.broker_session_timeout)
     assert ["kafka://one:1", "kafka://two:2"] == [str(url) for url in app.conf.broker]
+
+
+def found(*anomalies: Anomaly, **given: Any) -> FakeEvent:
+    """A frame of anomalies that were found just now."""
+    now_ms = int(time.time() * 1000)
+    values = [wire.encode(one.to_record(), ANOMALY, ANOMALY.schema_id) for one in anomalies]
+    times = {"log_ms": now_ms, "each_log_ms": [now_ms] * len(values)}
+    return FakeEvent(frame(values, topic=ANOMALIES, **(times | given)))
+
+
+def test_anomalies_are_acked_once_the_commands_have_arrived() -> None:
+    async def test(wiring: _Wiring, emitter: FakeEmitter, _crashes: list[Any]) -> None:
+        one, two = found(anomaly(run="r"), anomaly(run="s"), anomaly("drift.outcome")), found(anomaly(run="r"))
+        for each in (one, two):
+            await wiring._guarded(each, wiring.enforcement.take)
+        assert [("t-agent.control", 2)] == [(topic, count) for topic, count, _ in emitter.sent if count]
+        assert (False, False) == (one.acked, two.acked)
+        emitter.arrive()
+        await settled()
+        assert (True, True, 2) == (one.acked, two.acked, wiring.enforcement.commanded)
+
+    wired(test)
+
+
+def test_a_cap_is_told_where_anomalies_are() -> None:
+    async def test(wiring: _Wiring, emitter: FakeEmitter, _crashes: list[Any]) -> None:
+        await wiring._guarded(found(*(anomaly(run=f"r{at}") for at in range(103))), wiring.enforcement.take)
+        assert [("t-agent.control", 103), (ANOMALIES, 1)] == [(topic, count) for topic, count, _ in emitter.sent]
+
+    wired(test)
+
+
+@pytest.mark.parametrize("given", [{"replay": True}, {"log_ms": T0, "each_log_ms": [T0]}])
+def test_nothing_is_commanded_of_what_is_replayed_or_long_over(given: dict[str, Any]) -> None:
+    async def test(wiring: _Wiring, emitter: FakeEmitter, _crashes: list[Any]) -> None:
+        one = found(anomaly(), **given)
+        await wiring._guarded(one, wiring.enforcement.take)
+        assert ([], True) == (emitter.sent, one.acked)
+
+    wired(test)
+
+
+def test_anomalies_wait_until_the_control_topic_was_read() -> None:
+    async def test(wiring: _Wiring, _emitter: FakeEmitter, _crashes: list[Any]) -> None:
+        follower = wiring.enforcement._follower
+        follower.start = lambda: None  # type: ignore[method-assign]  # as if nothing came of it
+        waiting = asyncio.ensure_future(wiring.enforcement.ready())
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        follower._loaded = True
+        await asyncio.wait_for(waiting, 5.0)
+        await wiring.enforcement.clear()
+        assert not wiring.enforcement._watch.holds(0)
+
+    wired(test)

@@ -17,6 +17,7 @@ from runwatch.control.send import send
 from runwatch.schemas import avro, wire
 from runwatch.schemas.anomalies import Anomaly
 from runwatch.schemas.controls import Control
+from runwatch.schemas.events import epoch_ms
 from runwatch.schemas.ids import uuid7
 from runwatch.schemas.registry import LocalRegistry
 
@@ -113,6 +114,9 @@ def test_a_killed_worker_commands_nothing_twice_and_forgets_nothing(stack: Any, 
         one for one in stopped if one.startswith("run:")
     ]
     assert [f"dry:run:r{at}" for at in range(30, 40)] == [one for one in stopped if one.startswith("dry:")]
+    # Each has the time at which the broker appended what caused it, whatever came in the same frame.
+    appended = log_times(its)
+    assert {one["anomaly_id"]: epoch_ms(one["ts_ms"]) for one in found if one["anomaly_id"]}.items() <= appended.items()
     (capped,) = told(its, "policy.capped")
     assert (30.0, "*") == (capped["baseline"], capped["agent"])
 
@@ -147,12 +151,26 @@ def test_what_is_long_over_is_cleared_away(stack: Any, tmp_path: Path) -> None:
         wait_for("a tombstone", lambda: [b"run:old"] == tombstones(its))
 
 
+def log_times(its: Settings) -> dict[str, int]:
+    """Anomaly → when it was appended."""
+    return {
+        wire.decode_body(wire.split(one.value())[1], ANOMALY)["anomaly_id"]: one.timestamp()[1]
+        for one in messages(its, "anomalies")
+    }
+
+
 def tombstones(its: Settings) -> list[bytes]:
-    consumer = Consumer({"bootstrap.servers": its.kafka, "group.id": "tombs", "enable.auto.commit": False})
+    """Scopes that were cleared away."""
+    return [one.key() for one in messages(its, "control") if one.value() is None]
+
+
+def messages(its: Settings, topic: str) -> list[Any]:
+    """Every message that is in the topic's one partition now."""
+    consumer = Consumer({"bootstrap.servers": its.kafka, "group.id": "messages", "enable.auto.commit": False})
     try:
-        place = TopicPartition(its.topic("control"), 0, 0)
+        place = TopicPartition(its.topic(topic), 0, 0)
         end = consumer.get_watermark_offsets(place, timeout=10)[1]
         consumer.assign([place])
-        return [one.key() for one in consumer.consume(end, timeout=10) if one.value() is None]
+        return list(consumer.consume(end, timeout=10))
     finally:
         consumer.close()
