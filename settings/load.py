@@ -79,9 +79,16 @@ class _Check:
         except ValidationError as error:
             for one in error.errors(include_url=False):
                 loc = tuple(one["loc"])
-                if not any(loc[:end] in self._spoilt for end in range(1, len(loc) + 1)):
+                if not (self._is_spoilt(loc) or (one["type"] == "value_error" and self._holds_spoilt(loc))):
                     self._marked.mistakes.append(self._of_pydantic(one, loc))
             return None
+
+    def _is_spoilt(self, loc: yaml_marks.Path) -> bool:
+        return any(loc[:end] in self._spoilt for end in range(1, len(loc) + 1))
+
+    def _holds_spoilt(self, loc: yaml_marks.Path) -> bool:
+        """Whether something was left out of it, so that its own checks may miss just that."""
+        return any(path[: len(loc)] == loc for path in self._spoilt)
 
     def _section(self, section: type[Section], value: Any, path: yaml_marks.Path) -> dict[str, Any]:
         """What of a section's values can be checked further; mistakes in its keys are noted."""
@@ -146,7 +153,8 @@ class _Check:
                 return place.mistake(own if not name or own.startswith(name) else f"{name}: {own}")
             if not (setting.is_duration or setting.is_seconds):
                 return place.mistake(f"{name} is {given}: {own}")
-        if wanted:
+        of_text = error["type"].startswith("string_") and error["type"] != "string_type"
+        if wanted and not of_text:
             return place.mistake(f"{name} is {given}{wanted}")
         told = error["msg"]
         return place.mistake(f"{name} is {given}: {told[:1].lower()}{told[1:]}")
@@ -166,7 +174,7 @@ def _plainly_wrong(setting: Setting, value: Any) -> str | None:
     """What pydantic would not say, or not as people understand it."""
     if value is None and not setting.may_be_empty:
         return f"{setting.name} has no value; give it one, or leave the line out"
-    if setting.is_secret and value == MASK:
+    if setting.is_secret and (value == MASK or (isinstance(value, dict) and MASK in value.values())):
         return f"{setting.name} is masked, as it was printed; put the secret here"
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None

@@ -74,7 +74,7 @@ class Setting:
     @property
     def is_secret(self) -> bool:
         """Whether its value is never to be shown."""
-        return self.kind is SecretStr
+        return self.kind is SecretStr or SecretStr in get_args(self.kind)
 
     @property
     def may_be_empty(self) -> bool:
@@ -100,6 +100,8 @@ class Setting:
             if get_origin(element) is Literal:
                 return f"a list of {', '.join(map(str, get_args(element)))}"
             return f"a list of {_PLURALS[element]}" if element in _PLURALS else ""
+        if get_origin(kind) is dict and _entry(get_args(kind)) in _NOUNS:
+            return f"names, each with {_NOUNS[_entry(get_args(kind))]}"
         if kind not in _NOUNS:
             return ""
         return f"{_NOUNS[kind]}{self._range() if kind in (int, float) else ''}{self._usual}"

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from .section import Section
 from .setting import Shape, held
+from .yaml_marks import know_core
 
 WIDTH = 100
 _INDENT = "  "
@@ -55,7 +56,7 @@ def _value(before: str, value: Any, after: str, depth: int) -> Iterator[str]:
         yield line + after
         return
     line = before + "["
-    for place, one in enumerate(map(_scalar, value)):
+    for place, one in enumerate(_scalar(one, inner=True) for one in value):
         word = one + ("]" if place == len(value) - 1 else ",")
         if len(line) + 1 + len(word) > WIDTH:
             yield line
@@ -113,16 +114,35 @@ def _comment(words: str, depth: int) -> Iterator[str]:
     )
 
 
-def _scalar(value: Any) -> str:
-    """A value on one line, as `yaml_marks` and YAML 1.1 both read it."""
+def _scalar(value: Any, *, inner: bool = False) -> str:
+    """A value on one line, as `yaml_marks` and YAML 1.1 both read it; `inner`: between brackets."""
     if isinstance(value, float):
         # Without an exponent: 1e-05 is a text in YAML 1.1.
         shown = format(Decimal(repr(value)), "f")
         return shown if "." in shown else shown + ".0"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_scalar(str(key))}: {_scalar(one)}" for key, one in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{_scalar(str(key), inner=True)}: {_scalar(one, inner=True)}" for key, one in value.items())
+            + "}"
+        )
     if isinstance(value, list):
-        return "[" + ", ".join(map(_scalar, value)) + "]"
+        return "[" + ", ".join(_scalar(one, inner=True) for one in value) + "]"
+    if isinstance(value, str) and not value.isprintable():
+        return _dumped(value, default_style='"')
+    if inner:
+        return _dumped([value])[1:-1]
     # PyYAML ends a document that is a scalar alone with a line of dots.
-    shown = str(yaml.safe_dump(value, default_flow_style=True, width=2**31, allow_unicode=True))
-    return shown.removesuffix("\n").removesuffix("\n...").strip()
+    return _dumped(value).removesuffix("\n...").strip()
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts into quotes what either schema would take for no text."""
+
+
+know_core(_Dumper)
+
+
+def _dumped(value: Any, **style: Any) -> str:
+    shown = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=2**31, allow_unicode=True, **style)
+    return str(shown).removesuffix("\n")

@@ -98,7 +98,7 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: Any = {}  # noqa: RUF012  # so it is in PyYAML
 
 
-for _tag, _pattern, _first in (
+_CORE = (
     ("null", r"~|null|Null|NULL|", "~nN\0"),
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
@@ -107,10 +107,18 @@ for _tag, _pattern, _first in (
         r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
         "-+0123456789.",
     ),
-):
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), ["" if one == "\0" else one for one in _first]
-    )
+)
+
+
+def know_core(reader_or_writer: Any) -> None:
+    """Has a class of PyYAML's know what the core schema takes a scalar for, beside what it knows already."""
+    for tag, pattern, first in _CORE:
+        reader_or_writer.add_implicit_resolver(
+            f"tag:yaml.org,2002:{tag}", re.compile(f"(?:{pattern})$"), ["" if one == "\0" else one for one in first]
+        )
+
+
+know_core(_Loader)
 
 
 class _TooMuch(Exception):

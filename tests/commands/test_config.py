@@ -76,3 +76,24 @@ def test_one_question_at_a_time(cli: Cli, file: Path) -> None:
 def test_no_such_file(cli: Cli) -> None:
     said = cli("config", "--check", "none.yaml")
     assert (2, "The config file none.yaml cannot be read: No such file or directory.\n") == (said.code, said.err)
+
+
+def test_no_secret_is_printed(cli: Cli, home: Path) -> None:
+    (home / "own.yaml").write_text(
+        "alerts:\n  receivers:\n"
+        "    - {name: a, kind: slack, url: 'https://hooks.example/hush-1'}\n"
+        "    - {name: b, kind: webhook, url: '${HOOK}', headers: {Authorization: Bearer hush-2}}\n"
+        "    - {name: c, kind: email, host: h, sender: a@b, to: [c@d], user: u, password: hush-3}\n"
+    )
+    for words in (("config",), ("config", "--json"), ("config", "--check", "own.yaml")):
+        said = cli(*words, RUNWATCH_CONFIG="own.yaml", HOOK="hush-4")
+        assert (0, False) == (said.code, "hush" in said.out + said.err)
+    printed = cli("config", RUNWATCH_CONFIG="own.yaml").out
+    assert "url: ${HOOK}\n" in printed
+    # What was masked is not taken for a secret when it is read again.
+    (home / "again.yaml").write_text(printed)
+    again = cli("config", "--check", "again.yaml")
+    assert 2 == again.code
+    assert ["url", "headers", "password"] == [
+        line.split(" is masked")[0].rpartition(".")[2] for line in again.err.splitlines()
+    ]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import Field, SecretStr
 
 from runwatch.settings.load import SettingsError, parse
@@ -19,7 +21,7 @@ class Rule(Section):
     act: Literal["notify", "stop"] = Field(default="notify", description="What is done.")
     hold: Duration | None = Field(default=None, ge=1_000, description="How long.")
     tags: tuple[str, ...] = Field(default=(), description="Words.")
-    token: SecretStr | None = Field(default=None, min_length=4, description="A secret.")
+    token: SecretStr | None = Field(default=None, description="A secret.")
 
 
 class Limits(Section):
@@ -30,6 +32,7 @@ class Root(Section):
     rules: tuple[Rule, ...] = Field(default=(), description="Rules, in their order.")
     places: Mapping[str, Rule] = Field(default={}, description="Rules by name.")
     limits: Limits | None = Field(default=None, description="Limits, if any.")
+    heads: dict[str, SecretStr] = Field(default={}, description="Secrets by name.")
     only: tuple[Literal["a", "b"], ...] = Field(default=("a",), description="Which letters.")
 
 
@@ -97,8 +100,13 @@ def test_a_section_that_is_there_though_empty() -> None:
         ("limits: {steps: 0}",
          ["1:17: limits.steps is 0; it must be a whole number of at least 1 (the default is 5)."]),
         ("rules: [{when: x, when: y}]", ["1:19: rules[0].when stands here again; it is set in line 1."]),
-        ("rules: [{when: x, token: abc}]",
+        ("rules: [{when: x, token: [abc]}]",
          ["1:26: rules[0].token is not shown, since it is a secret; it must be text."]),
+        ("rules: [{when: x, token: '**********'}]",
+         ["1:26: rules[0].token is masked, as it was printed; put the secret here."]),
+        ("rules: [{when: ''}]", ["1:16: rules[0].when is '': string should have at least 1 character."]),
+        ("heads: {a: {b: abc}}", ["1:12: heads.a is not shown, since it is a secret; it must be text."]),
+        ("heads: abc", ["1:8: heads is not shown, since it is a secret; it must be names, each with text."]),
     ],
 )  # fmt: skip
 def test_mistakes(content: str, expected: list[str]) -> None:
@@ -107,7 +115,7 @@ def test_mistakes(content: str, expected: list[str]) -> None:
 
 def test_a_secret_is_not_told_or_printed() -> None:
     assert "hush-hush" not in text(read("rules: [{when: x, token: hush-hush}]"))
-    assert "abc" not in mistakes("rules: [{when: x, token: abc}]")[0]
+    assert "abc" not in mistakes("rules: [{when: x, token: [abc]}]")[0]
 
 
 def test_what_is_printed_reads_as_the_same() -> None:
@@ -115,6 +123,23 @@ def test_what_is_printed_reads_as_the_same() -> None:
     assert read(FULL) == read(printed)
     assert "rules:  # default: []\n  - when: loop.*\n    hold: 10m\n  - when: x\n" in printed
     assert "places:  # default: {}\n  here:\n    when: y\n" in printed
+
+
+@given(
+    st.lists(st.text(max_size=20), max_size=4),
+    st.dictionaries(st.text(max_size=8), st.text(min_size=1, max_size=20), max_size=3),
+    st.text(min_size=1, max_size=30),
+)
+def test_any_text_is_printed_so_that_it_reads_as_the_same(tags: list[str], places: dict[str, str], when: str) -> None:
+    one = Root(
+        rules=(Rule(when=when, tags=tuple(tags)),), places={name: Rule(when=text) for name, text in places.items()}
+    )
+    assert one == read(text(one))
+
+
+def test_a_variable_is_no_secret() -> None:
+    one = Root(heads={"a, b": SecretStr("${HOOK}"), "x": SecretStr("a${HOOK}")})
+    assert "heads: {'a, b': '${HOOK}', x: '**********'}  # default: {}\n" in text(one)
 
 
 def test_a_setting_is_found_through_lists_and_names() -> None:
