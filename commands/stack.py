@@ -57,15 +57,15 @@ def up(
 
 def stack_options(settings: config.Settings, **ports: Any) -> Options:
     """What the local stack is started with; `ports` as `Options` names them. Files of settings are read first."""
-    from ..stack.services import Options
+    from ..stack.services import USUAL, Options
 
     if settings.rules is not None:
         load_rules(settings.rules)
-    if settings.config is not None:
-        load_config_file(settings.config)
+    tells = settings.config is not None and bool(load_config_file(settings.config).alerts.receivers)
 
     return Options(
         settings.home,
+        parts=(*USUAL, "alerts") if tells else USUAL,
         prefix=settings.prefix,
         partitions=settings.partitions,
         clickhouse_user=settings.clickhouse_user,
@@ -107,27 +107,31 @@ def status(form: FormatOption = Format.table) -> None:
     """
     from ..stack import lifecycle
     from ..stack.lifecycle import ServiceStatus
-    from .health import amiss, counted, read_health
+    from .health import amiss, counted, of_alerts, read_health
 
     settings = config.load()
     found = lifecycle.status(settings.home)
     workers = read_health(settings) if found.ready or "kafka" in settings.model_fields_set else []
     services = [*found.services, *([] if found.up else map(_service_of, workers))]
-    counts = counted(workers)
+    counts = counted(one for one in workers if one.part == "processors")
+    alerts = counted(one for one in workers if one.part == "alerts")
     if form is Format.table:
         print_rows([_told(one) for one in services], _STATUS, form, _nothing(found.home, found.up))
         if found.services:
             console.print(f"{found.rss_mb:.0f} MB in all.", highlight=False)
-        if workers:
+        if counts:
             console.print(
                 f"{counts['events']:,} events read, {counts['open_runs']:,} runs open, "
                 f"{counts['anomalies']:,} times that a run was told of.",
                 highlight=False,
             )
-        for line in amiss(counts):
+        if alerts:
+            console.print(of_alerts(alerts), highlight=False)
+        for line in (*amiss(counts), *amiss(alerts)):
             console.print(line, style="yellow", highlight=False)
     else:
-        rows = [asdict(one) | {"counts": counts if one.name == "processors" else None} for one in services]
+        by_part = {"processors": counts, "alerts": alerts}
+        rows = [asdict(one) | {"counts": by_part.get(one.name)} for one in services]
         print_rows(rows, [*(one.name for one in fields(ServiceStatus)), "counts"], form, "")
     if not services and not found.up:
         raise typer.Exit(AWAY)

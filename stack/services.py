@@ -18,7 +18,10 @@ from .errors import StackError
 PARTS: Mapping[str, tuple[str, ...]] = {
     "processors": ("process",),
     "sink": ("sink",),
+    "alerts": ("alert",),
 }
+USUAL = ("processors", "sink")
+"""Those that run whatever the settings say. The alerts run where there are receivers."""
 SERVERS = ("kafka", "clickhouse", "registry")
 
 
@@ -32,7 +35,7 @@ class Options:
     registry_port: int | None = None
     prefix: str = ""
     partitions: int = 4
-    parts: tuple[str, ...] = tuple(PARTS)
+    parts: tuple[str, ...] = USUAL
     clickhouse_user: str = "default"
     clickhouse_password: str = field(default="", repr=False)
     kafka_heap_mb: int = 512

@@ -14,7 +14,7 @@ from runwatch.config import Settings
 from runwatch.settings.file import Config, load_config
 from runwatch.stack.jars import KAFKA_VERSION
 
-OURS = ("process", "sink")
+OURS = ("process", "sink", "alert")
 SERVERS = ("kafka", "clickhouse")
 
 
@@ -40,7 +40,8 @@ def test_the_parts_are_the_servers_and_ours(services: dict[str, Any]) -> None:
 
 def test_only_this_machine_reaches_a_port(services: dict[str, Any]) -> None:
     ports = {name: [filled(port) for port in service.get("ports", [])] for name, service in services.items()}
-    assert {"kafka": ["127.0.0.1:9092:9092"], "clickhouse": ["127.0.0.1:8123:8123"], "process": [], "sink": []} == ports
+    of_servers = {"kafka": ["127.0.0.1:9092:9092"], "clickhouse": ["127.0.0.1:8123:8123"]}
+    assert {**of_servers, **{name: [] for name in OURS}} == ports
     assert not [name for name, service in services.items() if service.get("network_mode") == "host"]
 
 

@@ -26,7 +26,7 @@ def run(without: tuple[str, ...], *arguments: str) -> subprocess.CompletedProces
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("process",), ("sink",), ("import",), ("up",), ("bench",), ("config",)], ids=str
+    "command", [(), ("process",), ("sink",), ("alert",), ("import",), ("up",), ("bench",), ("config",)], ids=str
 )
 def test_help_needs_no_more_than_the_command_line(command: tuple[str, ...]) -> None:
     done = run((*SERVERS, *BENCH, *REGISTRY), *command, "--help")
@@ -46,7 +46,7 @@ def test_without_the_command_lines_packages_it_says_so() -> None:
 def test_the_long_running_parts_need_nothing_of_the_stack() -> None:
     code = (
         f"import sys\nfor name in {(*STACK, *BENCH)!r}: sys.modules[name] = None\n"
-        "import runwatch.commands.run, runwatch.processors.app, runwatch.sinks.app"
+        "import runwatch.commands.run, runwatch.processors.app, runwatch.sinks.app, runwatch.alerts.app"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (0, "") == (done.returncode, done.stderr)

@@ -32,8 +32,17 @@ def test_so_does_the_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "runwatch.yaml").write_text("retention: {logs_days: 7}")
     options = stack_options(Settings(home=tmp_path, config=Path("runwatch.yaml")))
     assert options == Options.from_json(options.to_json())
-    for part in services.PARTS:
+    for part in services.USUAL:
         assert str(tmp_path / "runwatch.yaml") == environ_of(part, options)["RUNWATCH_CONFIG"]
+
+
+def test_the_alerts_run_where_there_are_receivers(tmp_path: Path) -> None:
+    file = tmp_path / "runwatch.yaml"
+    file.write_text("alerts: {receivers: [{name: team, kind: webhook, url: 'http://127.0.0.1:1'}]}")
+    assert ("processors", "sink") == stack_options(Settings(home=tmp_path)).parts
+    options = stack_options(Settings(home=tmp_path, config=file))
+    assert tuple(services.PARTS) == options.parts
+    assert str(file) == environ_of("alerts", options)["RUNWATCH_CONFIG"]
 
 
 def test_without_a_file_there_is_no_such_setting(tmp_path: Path) -> None:
