@@ -75,6 +75,10 @@ class Enforcer:
             return False
         if standing.ts_ms > control.ts_ms:
             return True  # it was given with more knowledge, whoever gave it
+        if standing.mode == "allow" and not of_policy(standing):
+            # Who allows a run knows what it does. For how long is theirs to say, and else it is not for ever.
+            holds_ms = (control.expires_ms or 0) - control.ts_ms
+            return standing.expires_ms is not None or standing.ts_ms + holds_ms > control.ts_ms
         if STRICTNESS[standing.mode] != STRICTNESS[control.mode]:
             return STRICTNESS[standing.mode] > STRICTNESS[control.mode]
         # A person's may end sooner, and what is known now is to hold; the policy's own is not prolonged.

@@ -141,7 +141,8 @@ def test_a_persons_earlier_word_holds_where_it_is_as_strict() -> None:
     for mode in ("disable_writes", "stop"):
         assert [] == commands(rules, (T0, anomaly(DRIFT)), state=by_person("agent:a", mode, T0 - 1))
     for state in (
-        by_person("agent:a", "allow", T0 - 1),
+        by_person("agent:a", "allow", T0 - HOUR_MS),
+        by_person("agent:a", "allow", T0 - 2, expires_ms=T0 - 1),
         by_person("agent:a", "disable_writes", T0 - 1, expires_ms=T0 + MINUTE),
         by_person("agent:a", "stop", T0 - 2, expires_ms=T0 - 1),
         by_person("agent:b", "stop", T0 - 1),
@@ -149,17 +150,20 @@ def test_a_persons_earlier_word_holds_where_it_is_as_strict() -> None:
         assert [("disable_writes", "agent:a", 0)] == brief(commands(rules, (T0, anomaly(DRIFT)), state=state))
 
 
-def test_who_is_allowed_again_is_left_alone_until_something_stricter() -> None:
-    topic = Topic()
-    topic.add(said(policy(WRITES), [(T0, anomaly(DRIFT))]))
-    state = topic.state()
-    state.apply(Control("p", "agent:a", "allow", T0 + MINUTE, "it is well", "somebody"))
-    enforcer = Enforcer(policy(STOP_AGENT, WRITES), state)
-    # What is told anew of the time before changes nothing.
-    assert [] == enforcer.take(anomaly(DRIFT), T0)
-    (found,) = enforcer.take(anomaly(DRIFT, state="escalated"), T0 + 2 * MINUTE)
-    assert isinstance(found, Control)
-    assert ("stop", T0 + 2 * MINUTE) == (found.mode, found.ts_ms)
+@pytest.mark.parametrize(
+    "state",
+    [
+        by_person("agent:a", "allow", T0 - HOUR_MS + 1),
+        by_person("agent:a", "allow", T0 - 9 * HOUR_MS, expires_ms=T0 + 1),
+    ],
+)
+def test_whom_a_person_allows_is_left_alone_for_a_while(state: ControlState) -> None:
+    for entry in (WRITES, STOP_AGENT):
+        assert [] == commands(policy(entry), (T0, anomaly(DRIFT)), state=state)
+        assert [("dry:agent:a", T0 + 1)] == [
+            (one.scope, one.ts_ms)
+            for one in commands(policy(entry, dry_run=True), (T0 + 1, anomaly(DRIFT)), state=state)
+        ]
 
 
 # -- ends ------------------------------------------------------------------------------------------
