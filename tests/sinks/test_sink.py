@@ -131,9 +131,15 @@ def event_ids(settings: Settings) -> list[str]:
 
 
 def stored(settings: Settings, count: int) -> Callable[[], bool]:
+    return answered(settings, "SELECT count() FROM events", lambda rows: bool(rows[0][0] >= count))
+
+
+def answered(settings: Settings, query: str, does: Callable[[list[Any]], bool]) -> Callable[[], bool]:
+    """Whether the answer does; it does not as long as the sink has not made the tables."""
+
     def truth() -> bool:
         with suppress(RuntimeError, Exception):
-            return bool(ask(settings, "SELECT count() FROM events")[0][0] >= count)
+            return does(ask(settings, query))
         return False
 
     return truth
@@ -211,7 +217,8 @@ def test_a_forged_command_is_no_part_of_the_audit_and_kept_apart(fleet: Settings
         ledger.raw("control", b"stop everything", key="fleet")
         ledger.raw("control", encode(given, schema, schema.schema_id), key="run:r1")
         ledger.flush()
-        until(lambda: ask(fleet, "SELECT scope, who, what FROM audit") == [("run:r1", "b", "stop")], "the command")
+        audit = "SELECT scope, who, what FROM audit"
+        until(answered(fleet, audit, lambda rows: rows == [("run:r1", "b", "stop")]), "the command")
         until(lambda: ask(fleet, "SELECT count() FROM dead_letters") == [(len(forged) + 1,)], "the dead letters")
     assert {"forged": 3, "key": 1, "magic": 1} == running.stats.dead_letters
 
