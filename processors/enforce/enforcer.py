@@ -13,9 +13,11 @@ from ...schemas.anomalies import Anomaly
 from ...schemas.controls import Control
 from ...schemas.rule_names import POLICY_RULES
 from ...settings.policy import HOUR_MS, Policy
-from .cap import Cap
+from .asked import Asked
 from .commands import capped, handed_on, lifted, noted, of_policy, wanted
 
+NOTED = 1_000
+"""How many that are beyond an entry's cap are noted within an hour: every agent reads the topic."""
 SWEPT_AT = 1_000
 """As many open wishes, and those that have expired are looked for."""
 
@@ -27,7 +29,7 @@ class Enforcer:
         """`state`: what stands in the control topic; what is commanded here is noted there at once."""
         self._policy = policy
         self._state = state
-        self._caps = [Cap(entry.most_runs_an_hour) for entry in policy.rules]
+        self._asked = [Asked(entry.most_runs_an_hour + NOTED) for entry in policy.rules]
         # Place of an entry → the hour of log time in which it was last said to be capped.
         self._said: dict[int, int] = {}
         # Scope of an agent → anomaly → what is wanted while it is open.
@@ -46,18 +48,21 @@ class Enforcer:
         if at is None or not self._policy.rules[at].commands:
             return []
         control = wanted(self._policy.rules[at], anomaly, log_ms)
-        return [] if control is None else self._asked(at, control, anomaly, replay)
+        return [] if control is None else self._wanted(at, control, anomaly, replay)
 
-    def _asked(self, at: int, control: Control, anomaly: Anomaly, replay: bool) -> list[Control | Anomaly]:
+    def _wanted(self, at: int, control: Control, anomaly: Anomaly, replay: bool) -> list[Control | Anomaly]:
         entry = self._policy.rules[at]
         out: list[Control | Anomaly] = []
-        granted = self._caps[at].grants(control.scope, control.ts_ms)
+        others = self._asked[at].others(control.scope, control.ts_ms)
+        granted = others < entry.most_runs_an_hour
         if not granted and self._is_news(at, control.ts_ms):
             out.append(capped(entry, control, anomaly))
         if granted and parse(control.scope).kind == "agent":
             self._keep_open(control)
         if replay:
             return []
+        if others >= entry.most_runs_an_hour + NOTED:
+            return out
         dry = self._policy.dry_run or not granted
         if self._is_covered(control, control) or (dry and self._is_covered(noted(control), control)):
             return out

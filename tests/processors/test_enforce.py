@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from runwatch.control.read import _check
 from runwatch.control.state import ControlState
-from runwatch.processors.enforce.cap import Cap
-from runwatch.processors.enforce.enforcer import Enforcer
+from runwatch.processors.enforce.asked import Asked
+from runwatch.processors.enforce.enforcer import NOTED, Enforcer
 from runwatch.processors.replay import stretch_start
 from runwatch.schemas.anomalies import Anomaly
 from runwatch.schemas.controls import Control
@@ -236,6 +236,11 @@ def test_a_bad_rule_ends_no_fleet() -> None:
     assert "loop.*" in told.message and "10 runs" in told.message
 
 
+def test_what_is_noted_has_an_end_too() -> None:
+    found = commands(policy({**STOP_LOOPS, "most_runs_an_hour": 10}), *loops(NOTED + 500, apart_ms=1))
+    assert ["run"] * 10 + ["dry"] * NOTED == [one.scope.partition(":")[0] for one in found]
+
+
 def test_it_is_told_once_an_hour() -> None:
     log = loops(100, apart_ms=3 * MINUTE)
     told = [one for one in said(policy({**STOP_LOOPS, "most_runs_an_hour": 2}), log) if isinstance(one, Anomaly)]
@@ -262,13 +267,13 @@ def test_who_was_left_alone_is_stopped_once_there_is_room() -> None:
 
 @given(st.integers(1, 4), st.lists(st.tuples(st.integers(0, HOUR_MS // 2), st.integers(0, 6)), max_size=60))
 def test_a_cap_is_what_a_plain_count_says(most: int, steps: list[tuple[int, int]]) -> None:
-    cap, now, asked = Cap(most), T0, list[tuple[int, str]]()
+    counted, now, asked = Asked(most), T0, list[tuple[int, str]]()
     for step, who in steps:
         now += step
         others = {other for at, other in asked if at > now - HOUR_MS and other != f"run:{who}"}
-        assert (len(others) < most) == cap.grants(f"run:{who}", now)
+        assert min(len(others), most) == counted.others(f"run:{who}", now)
         asked.append((now, f"run:{who}"))
-    assert len(cap._asked) <= most + 1
+    assert len(counted._asked) <= most + 1
 
 
 # -- whoever begins anew ---------------------------------------------------------------------------
