@@ -32,7 +32,7 @@ def config(
 
     One file for agents, workers and the sink: what is sent, budgets, tools, the kill switch, what anomalies lead to,
     who is told, and how long it is kept. It need only hold what differs. With --check each mistake is told with its
-    line and column, and the exit code is 2; so is what nobody will see by these settings. Secrets are masked.
+    line and column, and the exit code is 2; of a good file, what nobody will see because of it. Secrets are masked.
 
     Example: [bold]runwatch config --check runwatch.yaml[/bold]
     """
@@ -41,7 +41,7 @@ def config(
     if check is not None:
         found = load_config_file(check)
         print(f"{check} is good: {said_differing(found)}.")
-        for sentence in found.unseen():
+        for sentence in found.notes():
             say(sentence)
         return
     from ..settings.text import text

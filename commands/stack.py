@@ -61,11 +61,12 @@ def stack_options(settings: config.Settings, **ports: Any) -> Options:
 
     if settings.rules is not None:
         load_rules(settings.rules)
-    tells = settings.config is not None and bool(load_config_file(settings.config).alerts.receivers)
-
+    said = load_config_file(settings.config)
+    for sentence in said.notes():
+        say(sentence)
     return Options(
         settings.home,
-        parts=(*USUAL, "alerts") if tells else USUAL,
+        parts=(*USUAL, "alerts") if said.alerts.receivers else USUAL,
         prefix=settings.prefix,
         partitions=settings.partitions,
         clickhouse_user=settings.clickhouse_user,

@@ -22,7 +22,7 @@ from .guard.approvals import Approve
 from .guard.rules import Rules
 from .guard.store import Store
 from .guard.switch import ControlSource
-from .notices import Notices
+from .notices import LOGGER, Notices
 from .run_log import agent_info
 from .sender import Encode, Sender
 from .transport import KafkaTransport, Transport
@@ -133,4 +133,6 @@ def _settings(path: str | Path | None) -> tuple[Guardrails, Outgoing, Snapshots 
     from ..settings.agents import load_for_agent  # only now: it loads what reads YAML
 
     config = load_for_agent(path)
+    for note in config.notes:
+        LOGGER.warning("runwatch: %s", note)
     return config.guardrails, config.outgoing, config.snapshots

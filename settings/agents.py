@@ -23,6 +23,8 @@ class AgentConfig:
     outgoing: Outgoing
     snapshots: Snapshots | None
     """What is kept of arguments and results; None for nothing."""
+    notes: tuple[str, ...]
+    """What nobody sees, or nothing obeys, because of these settings: for whoever runs the agent."""
 
 
 def load_for_agent(path: str | Path) -> AgentConfig:
@@ -43,7 +45,7 @@ def load_for_agent(path: str | Path) -> AgentConfig:
     config = load_config(path)
     guardrails, outgoing = config.for_agents()
     kept = config.logging.events.store_args
-    return AgentConfig(guardrails, outgoing, config.snapshots.for_agents() if kept else None)
+    return AgentConfig(guardrails, outgoing, config.snapshots.for_agents() if kept else None, tuple(config.notes()))
 
 
 def load_guardrails(path: str | Path) -> Guardrails:

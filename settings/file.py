@@ -72,9 +72,11 @@ class Config(Section):
         """What an agent goes by: what it may do, and what it sends."""
         return guardrails(self.guardrails, self.controls), outgoing(self.logging, self.metrics, self.audit)
 
-    def unseen(self) -> Iterator[str]:
-        """What nobody sees because of these settings, in sentences."""
-        return unseen(self.logging, self.metrics, self.audit)
+    def notes(self) -> Iterator[str]:
+        """What nobody sees, or nothing obeys, because of these settings, in sentences."""
+        yield from unseen(self.logging, self.metrics, self.audit)
+        if not self.controls.kill_switch.enabled:
+            yield "controls.kill_switch.enabled is false: agents obey neither `runwatch kill` nor the policy."
 
 
 def load_config(path: str | Path | None) -> Config:

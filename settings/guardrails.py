@@ -15,6 +15,9 @@ _WRITES: Final = control.Writes()
 _SWITCH: Final = control.KillSwitch()
 
 
+Pattern = Annotated[str, Field(min_length=1)]
+
+
 class BudgetSettings(Section):
     """What one run may use."""
 
@@ -38,11 +41,13 @@ class ToolSettings(Section):
         default=_TOOLS.default_mode,
         description="read_only: tools that write are refused unless something below lets them. allow_all: they may.",
     )
-    allowlist: tuple[str, ...] = Field(
+    allowlist: tuple[Pattern, ...] = Field(
         default=_TOOLS.allowlist,
         description="Tools that may write, such as ticket.*. Tools that only read need not be named.",
     )
-    blocklist: tuple[str, ...] = Field(default=_TOOLS.blocklist, description="Tools that are refused whatever they do.")
+    blocklist: tuple[Pattern, ...] = Field(
+        default=_TOOLS.blocklist, description="Tools that are refused whatever they do."
+    )
 
 
 class WriteSettings(Section):
@@ -52,7 +57,7 @@ class WriteSettings(Section):
         default=_WRITES.enabled,
         description="Whether tools may write although neither the allowlist nor the default mode lets them.",
     )
-    tools: tuple[str, ...] = Field(
+    tools: tuple[Pattern, ...] = Field(
         default=_WRITES.tools,
         description="Tools that write, such as *.send, beside those that the code declares to.",
     )

@@ -37,7 +37,7 @@ def test_mistakes_are_told_so(page: str) -> None:
 
 def test_what_nobody_will_see_is_told_so(page: str) -> None:
     wrong = b"logging: {events: {store_args_hash: false}}"
-    (said,) = parse_config(wrong, "runwatch.yaml").unseen()
+    (said,) = parse_config(wrong, "runwatch.yaml").notes()
     assert said in page.splitlines()
 
 

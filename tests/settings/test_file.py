@@ -72,7 +72,7 @@ def sent(content: str) -> set[str]:
 
 def test_the_defaults_are_what_agents_go_by_without_a_file() -> None:
     assert (Guardrails(), Outgoing()) == Config().for_agents()
-    assert [] == list(Config().unseen())
+    assert [] == list(Config().notes())
     assert Config() == load_config(None)
 
 
@@ -234,6 +234,8 @@ def test_what_is_included_or_needed_is_sent(include: set[Any], track: set[Any]) 
          ["logging.events.enabled is false: agents send nothing, and nothing of them is seen."]),
         ("logging: {events: {store_args_hash: false}}",
          ["logging.events.store_args_hash is false: loops cannot be found, since no two calls can be compared."]),
+        ("controls: {kill_switch: {enabled: false}}",
+         ["controls.kill_switch.enabled is false: agents obey neither `runwatch kill` nor the policy."]),
         ("audit: {enabled: false}", ["audit.enabled is false: what agents were refused is not on record."]),
         ("logging: {events: {include: [tool, error, model, prompt_sha, tools_sha, agent_version]}}\n"
          "metrics: {track: [error_rate, stop_reason, rate_limited]}",
@@ -241,7 +243,7 @@ def test_what_is_included_or_needed_is_sent(include: set[Any], track: set[Any]) 
     ],
 )  # fmt: skip
 def test_who_sends_less_is_told_what_is_not_seen(content: str, expected: list[str]) -> None:
-    assert expected == list(config(content).unseen())
+    assert expected == list(config(content).notes())
 
 
 def test_switches_reach_the_agent() -> None:
@@ -258,6 +260,9 @@ def test_an_agents_file(tmp_path: Any) -> None:
     found = load_for_agent(path)
     assert (3, Outgoing()) == (found.guardrails.budgets.steps, found.outgoing)
     assert found.guardrails == load_guardrails(path)
+    assert () == found.notes
+    path.write_text("audit: {enabled: false}\n")
+    assert ("audit.enabled is false: what agents were refused is not on record.",) == load_for_agent(path).notes
     with pytest.raises(SettingsError, match=r"^The config file .* cannot be read: No such file or directory\.$"):
         load_guardrails(tmp_path / "none.yaml")
 

@@ -162,3 +162,12 @@ def _hold(run):
     guard = run._guard
     with guard._lock, guard._switch._lock, guard._rules._lock:
         time.sleep(0.3)
+
+
+def test_whoever_runs_an_agent_is_told_what_nobody_will_see(make_watch, tmp_path, caplog):
+    path = tmp_path / "runwatch.yaml"
+    path.write_text("logging: {events: {store_args_hash: false}}\n")
+    make_watch(config=path)
+    assert [
+        "runwatch: logging.events.store_args_hash is false: loops cannot be found, since no two calls can be compared."
+    ] == caplog.messages
