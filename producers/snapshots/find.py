@@ -63,18 +63,22 @@ class Finder:
     def _all(self, text: str, depth: int) -> Iterator[Span]:
         for name, expression in self._own:
             yield from ((*one.span(), name) for one in expression.finditer(text) if one.end() > one.start())
+        userinfo = list(_userinfo(text)) if "password" in self._on else []
+        yield from userinfo
+        ends = {end for _, end, _ in userinfo}
         for pattern in self._patterns:
             if pattern.hints and not any(hint in text for hint in pattern.hints):
                 continue
             for one in pattern.find.finditer(text):
+                if pattern.kind == "email" and text.find("@", one.start()) in ends:
+                    # `password@host`.
+                    continue
                 if pattern.holds is None or pattern.holds(one[pattern.group]):
                     yield (*one.span(pattern.group), pattern.kind)
         if "card" in self._on:
             yield from _cards(text)
         if "iban" in self._on:
             yield from _ibans(text)
-        if "password" in self._on:
-            yield from _userinfo(text)
         yield from self._given(text)
         if depth < NESTED:
             yield from self._encoded(text, depth)
