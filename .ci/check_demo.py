@@ -25,6 +25,14 @@ def problems(summary: dict[str, Any]) -> list[str]:
         found.append("the incident was not seen")
     if summary["incident"]["onset_ms"] <= 0:
         found.append("the incident has no beginning")
+    stopped = summary["stopped"]
+    if stopped["runs"] <= 0:
+        found.append("the policy stopped no run")
+    found.extend(
+        f"stopping runs saved none of their {what}: {stopped[what]} of {stopped[f'{what}_without']}"
+        for what in ("calls", "cost_usd")
+        if stopped[what] >= stopped[f"{what}_without"]
+    )
     if summary["seconds"] <= 0:
         found.append("the demo took no time")
     return found
@@ -34,8 +42,11 @@ def digest(summary: dict[str, Any]) -> str:
     """A good summary in a line: it holds every anomaly, and these are hundreds."""
     fired = Counter(rule_of(anomaly) for anomaly in summary["anomalies"])
     rules = ", ".join(f"{count} {rule}" for rule, count in sorted(fired.items()))
+    stopped = summary["stopped"]
     return (
         f"demo: {summary['events']['stored']} events and {summary['runs']} runs stored; {rules}; "
+        f"{stopped['runs']} runs stopped, {stopped['calls_without'] - stopped['calls']} calls and "
+        f"${stopped['cost_usd_without'] - stopped['cost_usd']:.2f} saved, {stopped['delay_ms']} ms late; "
         f"{summary['seconds']} seconds"
     )
 

@@ -16,6 +16,17 @@ from .exits import FOUND, Fail
 from .output import console, notes, print_json, say
 from .stack import print_endpoints, stack_options
 
+_CONFIG = """\
+# What the stack of `runwatch demo` goes by. The policy is the default one, but for its cap of 100 runs an hour:
+# in an hour of real time the demo's fleet lives {speed:g} hours.
+policy:
+  rules:
+  - {{rule: loop.*, action: stop_run, severity: critical, most_runs_an_hour: {most}}}
+  - {{rule: "*", action: notify, severity: warning}}
+"""
+CAP = 100
+"""Runs that the default policy stops in an hour at most."""
+
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the command line."""
@@ -31,10 +42,12 @@ def demo(
 ) -> None:
     """Watch a fleet of simulated agents run into an incident: a tool begins to fail, retries were raised, runs loop.
 
-    Starts the local stack if it is not up, and leaves it up to be looked at until Ctrl-C. With --json, the summary is
-    {"events": {"sent", "stored"}, "runs", "anomalies": […], "incident": {"onset_ms", "seen": {rule: ms}}, "seconds"};
-    times are event times in milliseconds since the epoch. Exits with 1 if the incident was not seen, or an event was
-    not stored.
+    Looping runs are stopped by the policy; at the end it is told what that saved. Starts the local stack if it is not
+    up, and leaves it up to be looked at until Ctrl-C. With --json, the summary is {"events": {"sent", "stored"},
+    "runs", "anomalies": […], "incident": {"onset_ms", "seen": {rule: ms}}, "stopped": {"runs", "calls",
+    "calls_without", "cost_usd", "cost_usd_without", …}, "seconds"}; times are event times in milliseconds since the
+    epoch, and without is what the same runs use that nobody stops. Exits with 1 if the incident was not seen, or an
+    event was not stored.
 
     Example: [bold]runwatch demo --once --json[/bold]
     """
@@ -49,7 +62,8 @@ def demo(
         try:
             if not already_up:
                 say("Starting Kafka, ClickHouse, the processors and the sink.")
-                found = lifecycle.up(stack_options(settings), lambda line: say(f"  {line}"), detach=True)
+                options = stack_options(_with_policy(settings, speed))
+                found = lifecycle.up(options, lambda line: say(f"  {line}"), detach=True)
                 if not as_json:
                     print_endpoints(found, time.monotonic() - began)
             story = Story(_on_the_stack(settings), Plan(history, minutes, speed), out)
@@ -66,6 +80,16 @@ def demo(
     stored = summary["events"]["stored"] == summary["events"]["sent"]
     if not stored or not summary["incident"]["seen"]:
         raise typer.Exit(FOUND)
+
+
+def _with_policy(settings: config.Settings, speed: float) -> config.Settings:
+    """Settings with a policy that fits the fleet's pace, unless the user has a config file."""
+    if settings.config is not None:
+        return settings
+    path = settings.home / "demo.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_CONFIG.format(speed=speed, most=round(CAP * speed)), encoding="utf-8")
+    return settings.model_copy(update={"config": path})
 
 
 def _on_the_stack(settings: config.Settings) -> config.Settings:

@@ -13,20 +13,25 @@ from rich.markup import escape
 
 from .. import connect
 from ..config import Settings
+from ..control.guardrails import Guardrails
 from ..producers.clock import Clock
-from ..producers.simulator import Fleet, FleetProgress, FleetSettings
+from ..producers.simulator import Fleet, FleetProgress, FleetSettings, Stopped
 from ..producers.watch import Watch
 from ..schemas.anomalies import Anomaly
+from ..schemas.rule_names import CAPPED
 from .follow import AnomalyFeed
 from .output import clock
 from .progress import LateBar
 from .reader import open_reader
+from .stops import Stops, reckon
 
 MINUTE_MS = 60_000
 SETTLE_S = 60.0
 """How long the last events may take to be stored and judged."""
 TOLD_LOOPS = 5
 """Loops that are told one by one; there are many."""
+TOLD_STOPS = 3
+"""The same of runs that were stopped."""
 
 _EVENTS_OF = """
 SELECT count() AS stored FROM events
@@ -68,7 +73,9 @@ class Story:
         self._start_ms = self._onset_ms - plan.history * MINUTE_MS
         self._end_ms = end_ms
         self._found: list[Anomaly] = []
+        self._capped: list[Anomaly] = []
         self._loops: Counter[str] = Counter()
+        self._stops = 0
         self._fleet_settings = self._unheard_of()
 
     def tell(self) -> dict[str, Any]:
@@ -78,21 +85,26 @@ class Story:
             listener = threading.Thread(target=self._listen, args=(feed, stopping), daemon=True)
             listener.start()
             try:
-                with Fleet(self._fleet_settings, self._start_ms, self._connect) as fleet:
+                with Fleet(self._fleet_settings, self._start_ms, self._connect, self._tell_stop) as fleet:
                     self._live(fleet)
-                    fleet.close()
+                    fleet.close(speed=self._plan.speed)
                     progress, stats = fleet.progress, fleet.stats
+                # Meanwhile the last events are stored and judged.
+                unstopped = fleet.unstopped()
                 stored = self._settle(stats["delivered"])
             finally:
                 # Ctrl-C too: nothing more is told, and nobody reads the feed when it is closed.
                 stopping.set()
                 listener.join()
-        self._conclude(progress, stats["delivered"], stored)
+        stops = reckon(fleet.stopped, unstopped, fleet.hit, [*self._found, *self._capped])
+        self._conclude(progress, stats["delivered"], stored, stops)
+        self._suggest(fleet.stopped[0].task.run_id if fleet.stopped else None)
         return {
             "events": {"sent": stats["sent"], "stored": stored},
             "runs": progress.runs,
             "anomalies": [anomaly.report() for anomaly in self._found],
             "incident": {"onset_ms": self._onset_ms, "seen": self._seen()},
+            "stopped": stops.report(),
         }
 
     def _unheard_of(self) -> FleetSettings:
@@ -113,7 +125,13 @@ class Story:
         return [profile.agent for profile in self._fleet_settings.profiles]
 
     def _connect(self, time_of_fleet: Clock) -> Watch:
-        return connect("fleet", kafka=self._settings.kafka, prefix=self._settings.prefix, clock=time_of_fleet)
+        return connect(
+            "fleet",
+            kafka=self._settings.kafka,
+            prefix=self._settings.prefix,
+            clock=time_of_fleet,
+            guardrails=Guardrails(),
+        )
 
     # -- living through it -------------------------------------------------------------------------
 
@@ -146,6 +164,8 @@ class Story:
             if anomaly.agent in ours:
                 self._found.append(anomaly)
                 self._tell(anomaly)
+            elif anomaly.rule == CAPPED:
+                self._capped.append(anomaly)
 
     def _tell(self, anomaly: Anomaly) -> None:
         when = clock(anomaly.ts_ms)
@@ -166,6 +186,22 @@ class Story:
             f"{when}  [{style}]{anomaly.rule}[/{style}]  {escape(anomaly.message)} ({after} minutes into the incident)",
             highlight=False,
         )
+
+    def _tell_stop(self, stopped: Stopped) -> None:
+        self._stops += 1
+        say = self._out.print
+        calls = stopped.life.tool_calls
+        if self._stops == 1:
+            say(
+                f"{clock(stopped.at_ms)}  [bold]stopped[/bold] after {calls} calls. Its next call raised:",
+                highlight=False,
+            )
+            say(f"          RunStopped: {escape(stopped.sentence)}", highlight=False)
+        elif self._stops <= TOLD_STOPS:
+            run_id = stopped.task.run_id
+            say(f"{clock(stopped.at_ms)}  [bold]stopped[/bold] run {run_id} after {calls} calls", highlight=False)
+        elif self._stops == TOLD_STOPS + 1:
+            say("          more runs are stopped; they are only counted from here.", highlight=False)
 
     def _settle(self, sent: int) -> int:
         """Waits until everything is stored, and nothing more is found; returns how many events are stored."""
@@ -191,7 +227,7 @@ class Story:
                 seen[anomaly.rule] = min(anomaly.ts_ms, seen.get(anomaly.rule, anomaly.ts_ms))
         return seen
 
-    def _conclude(self, progress: FleetProgress, sent: int, stored: int) -> None:
+    def _conclude(self, progress: FleetProgress, sent: int, stored: int, stops: Stops) -> None:
         agent = self._agents[0]
         row = self._reader.rows(_BEFORE_AND_AFTER, onset_ms=self._onset_ms, agent=agent)[0]
         say = self._out.print
@@ -202,14 +238,25 @@ class Story:
         say(f"  success            {row['good_before']:.0%} → {row['good_after']:.0%}", highlight=False)
         say(f"\n{sent:,} events sent, {stored:,} stored; {progress.runs:,} runs.", highlight=False)
         say("Critical loops: " + (", ".join(f"{n} {rule}" for rule, n in sorted(self._loops.items())) or "none"))
-        looping = next((one.run_id for one in self._found if one.run_id and one.severity == "critical"), None)
+        say("")
+        for line in stops.lines(self._plan.speed):
+            say(line, highlight=False)
+
+    def _suggest(self, stopped: str | None) -> None:
+        """`stopped`: a run that was."""
+        say, agent = self._out.print, self._agents[0]
+        looping = stopped or next(
+            (one.run_id for one in self._found if one.run_id and one.severity == "critical"), None
+        )
         say("\n[bold]What to ask next[/bold]")
         for line in (
             "runwatch anomalies --open",
             f"runwatch show {looping}" if looping else "runwatch runs",
             "runwatch runs --anomalous",
+            "runwatch control --history",
             'runwatch sql "SELECT toStartOfMinute(started_at) AS minute, avg(tool_calls), quantile(0.95)(duration_ms) '
             f"FROM runs WHERE agent = '{agent}' GROUP BY minute ORDER BY minute\"",
+            'runwatch sql "SELECT stop_reason, count(), sum(cost_usd) FROM runs GROUP BY ALL"',
             "runwatch sql \"SELECT tool, http_status, count() FROM events WHERE status = 'error' GROUP BY ALL\"",
         ):
             say(f"  {escape(line)}", highlight=False, soft_wrap=True)

@@ -10,10 +10,12 @@ from random import Random
 from ...schemas.canonical import sha
 from ...schemas.ids import derived_id
 from ..clock import Clock
+from ..guard.refusals import RunStopped
 from ..watch import Watch
-from .behaviour import Worker
 from .schedule import Schedule, nap
 from .settings import FleetSettings, Profile
+from .task import Life, Stopped, Task, life
+from .twins import without_guard
 
 ROOM = 0.5
 """The part of the SDK's queue that is left free: a fleet that has time waits instead of losing events."""
@@ -21,6 +23,7 @@ TELL_EVERY = 500
 """Wake-ups between two looks at progress and room."""
 
 Connect = Callable[[Clock], Watch]
+OnStopped = Callable[[Stopped], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +38,45 @@ class FleetProgress:
     """Events sent."""
 
 
-class Fleet:
-    """Simulated agents. The same settings and start give the same runs, but for event ids.
+@dataclass(slots=True)
+class Used:
+    """What some runs have used."""
 
-    A context manager: leaving it closes it.
+    runs: int = 0
+    tool_calls: int = 0
+    cost_usd: float = 0.0
+
+    def add(self, life: Life) -> None:
+        """One run more."""
+        self.runs += 1
+        self.tool_calls += life.tool_calls
+        self.cost_usd += life.cost_usd
+
+
+class Fleet:
+    """Simulated agents. The same settings and start give the same runs, but for event ids and for what is stopped.
+
+    A run that the guard ends is over, and its agent goes on with its next task. A context manager: leaving it
+    closes it.
     """
 
-    def __init__(self, settings: FleetSettings, start_ms: int, connect: Connect) -> None:
+    def __init__(
+        self, settings: FleetSettings, start_ms: int, connect: Connect, on_stopped: OnStopped | None = None
+    ) -> None:
         """Virtual time begins at `start_ms`. `connect` makes the SDK's connection, with the clock that it is given:
         `lambda clock: runwatch.connect("fleet", kafka=..., clock=clock)`; the agents' own names stand in their events.
+        `on_stopped` is told of each run that the guard ends.
         """
         self._settings = settings
         self._start_ms = start_ms
         self._schedule = Schedule(start_ms)
         self._watch = connect(self._schedule)
         self._onset_ms: int | None = None
+        self._on_stopped = on_stopped
+        self.stopped: list[Stopped] = []
+        """Runs that the guard has ended, in their order."""
+        self.hit = Used()
+        """Runs that met the incident and are over, the stopped ones among them."""
         self._runs = 0
         self._open_runs = 0
         self._is_closing = False
@@ -99,10 +126,19 @@ class Fleet:
             on_progress(self.progress)
         return self.progress
 
-    def close(self, timeout: float = 30.0) -> bool:
-        """Lets the runs under way come to their end, begins no more, and delivers all; False where it could not."""
+    def unstopped(self) -> list[Life]:
+        """What each of the stopped runs would have come to, had nobody stopped it."""
+        return without_guard((one.task for one in self.stopped), self._start_ms)
+
+    def close(self, timeout: float = 30.0, *, speed: float | None = None) -> bool:
+        """Lets the runs under way come to their end, begins no more, and delivers all; False where it could not.
+
+        `speed` is that of the runs' end, as in `run`.
+        """
         self._is_closing = True
-        while self._open_runs and self._schedule.next_ms is not None:
+        pace = _Pace(self._schedule.now_ms(), speed)
+        while self._open_runs and (next_ms := self._schedule.next_ms) is not None:
+            pace.wait_for(next_ms)
             self._schedule.step()
             self._make_room()
         self._schedule.close()
@@ -116,19 +152,39 @@ class Fleet:
 
     async def _agent(self, index: int, profile: Profile) -> None:
         settings = self._settings
-        rng = Random(f"{settings.seed}/{index}")
+        pauses = Random(f"{settings.seed}/{index}")
         watch = self._watch.agent(profile.agent, profile.version, profile.model)
-        prompt_sha, tools_sha = sha(f"{profile.agent} {profile.version}"), sha([name for name, _, _ in profile.tools])
-        await nap(rng.uniform(0.0, settings.pause_s))
+        await nap(pauses.uniform(0.0, settings.pause_s))
+        number = 0
         while not self._is_closing:
-            self._runs += 1
-            self._open_runs += 1
+            number += 1
             has_begun = self._onset_ms is not None and self._schedule.now_ms() >= self._onset_ms
-            run_id = derived_id("simulated", settings.seed, self._start_ms, index, self._runs)
-            async with watch.run(run_id, prompt_sha=prompt_sha, tools_sha=tools_sha) as run:
-                await Worker(run, profile, rng, settings.incident if has_begun else None).work()
-            self._open_runs -= 1
-            await nap(rng.expovariate(1.0 / settings.pause_s))
+            run_id = derived_id("simulated", settings.seed, self._start_ms, index, number)
+            seed = f"{settings.seed}/{index}/{number}"
+            await self._do(Task(run_id, profile, seed, settings.incident if has_begun else None), watch)
+            await nap(pauses.expovariate(1.0 / settings.pause_s))
+
+    async def _do(self, task: Task, watch: Watch) -> None:
+        profile = task.profile
+        prompt_sha, tools_sha = sha(f"{profile.agent} {profile.version}"), sha([name for name, _, _ in profile.tools])
+        self._runs += 1
+        self._open_runs += 1
+        run = watch.run(task.run_id, prompt_sha=prompt_sha, tools_sha=tools_sha)
+        worker = task.worker(run)
+        try:
+            async with run:
+                await worker.work()
+        except RunStopped as stop:
+            self._was_stopped(task, life(run.stop()), stop, worker.logged_at)
+        self._open_runs -= 1
+        if task.meets_incident:
+            self.hit.add(life(run.stop()))
+
+    def _was_stopped(self, task: Task, life: Life, stop: RunStopped, logged_at: tuple[float, ...]) -> None:
+        stopped = Stopped(task, life, self._schedule.now_ms(), str(stop), logged_at, time.monotonic())
+        self.stopped.append(stopped)
+        if self._on_stopped:
+            self._on_stopped(stopped)
 
     def _make_room(self) -> None:
         while self._watch.room() < ROOM:

@@ -24,6 +24,10 @@ class Profile:
     usd_per_input_token: float
     usd_per_output_token: float
 
+    def uses(self, tool: str) -> bool:
+        """Whether it is one of the agent's tools."""
+        return any(name == tool for name, _, _ in self.tools)
+
 
 @dataclass(frozen=True, slots=True)
 class Incident:
@@ -36,12 +40,18 @@ class Incident:
     """How often a failed call is tried again, in the place of 2."""
     wait_s: float = 0.22
     """Before each retry; always the same."""
-    asks_again: float = 0.06
+    asks_again: float = 0.05
     """The chance that a retry is the model's decision, and costs a model call, rather than the client's."""
-    looks_elsewhere: float = 0.81
+    looks_elsewhere: float = 0.8
     """The chance that an answer that took retries is not trusted, and another one is looked for."""
-    stuck: float = 0.05
-    """The part of runs that come to repeat themselves."""
+    stuck: float = 0.03
+    """The part of runs that come to repeat themselves, for 12 to 24 calls."""
+    endless: float = 0.25
+    """The part of these that do not come out of it so soon: they go on for `endless_calls`."""
+    endless_calls: tuple[int, int] = (50, 120)
+    """The fewest and the most: the safe default budgets, which end a run at 200 calls, play no part."""
+    dithers: float = 8.0
+    """How many times as long a model that has lost itself so far takes for each turn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from runwatch.config import Settings
+from runwatch.settings.file import load_config
+from runwatch.settings.policy import Policy
 from runwatch.stack.lifecycle import StackStatus
 
 Cli = Callable[..., Any]
 SUMMARY = {
     "events": {"sent": 10, "stored": 10}, "runs": 2, "anomalies": [],
-    "incident": {"onset_ms": 5, "seen": {"loop.repeat": 6}},
+    "incident": {"onset_ms": 5, "seen": {"loop.repeat": 6}}, "stopped": {"runs": 1, "calls": 9, "calls_without": 90},
 }  # fmt: skip
 
 
@@ -27,6 +29,7 @@ class Stage:
     def __init__(self, home: Path) -> None:
         self.home = home / ".runwatch"
         self.up_now = False
+        self.options: Any = None
         self.done: list[str] = []
         self.told: list[tuple[Settings, Any]] = []
         self.summary: dict[str, Any] = json.loads(json.dumps(SUMMARY))
@@ -38,6 +41,7 @@ class Stage:
     def up(self, options: Any, report: Callable[[str], None], *, detach: bool) -> dict[str, str]:
         assert detach
         self.done.append("up")
+        self.options = options
         self.up_now = True
         report("kafka is ready")
         found = {"kafka": "127.0.0.1:1234", "clickhouse": "http://127.0.0.1:2345"}
@@ -76,7 +80,7 @@ def test_scripts_get_one_line(cli: Cli, stage: Stage) -> None:
     done = cli("demo", "--once", "--json")
     assert (0, 1) == (done.code, len(done.out.splitlines()))
     said = json.loads(done.out)
-    assert ["events", "runs", "anomalies", "incident", "seconds"] == list(said)
+    assert ["events", "runs", "anomalies", "incident", "stopped", "seconds"] == list(said)
     assert 0 <= said.pop("seconds") < 30
     assert said == SUMMARY
     assert "It loops." in done.err
@@ -115,6 +119,20 @@ def test_it_keeps_to_the_local_stack(cli: Cli, stage: Stage) -> None:
     assert ("127.0.0.1:1234", "http://127.0.0.1:2345", None, "p-") == (
         settings.kafka, settings.clickhouse, settings.registry, settings.prefix,
     )  # fmt: skip
+
+
+def test_the_policy_is_the_default_one_at_the_fleets_pace(cli: Cli, stage: Stage) -> None:
+    assert 0 == cli("demo", "--once", "--speed", "90").code
+    policy = load_config(Path(stage.options.config)).policy
+    assert 9_000 == policy.rules[0].most_runs_an_hour
+    as_usual = [rule.model_copy(update={"most_runs_an_hour": 100}) for rule in policy.rules]
+    assert list(Policy().rules) == as_usual
+
+
+def test_ones_own_config_file_is_kept(cli: Cli, stage: Stage, home: Path) -> None:
+    (home / "mine.yaml").write_text("policy: {dry_run: true}\n")
+    assert 0 == cli("demo", "--once", RUNWATCH_CONFIG=str(home / "mine.yaml")).code
+    assert str(home / "mine.yaml") == stage.options.config
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])

@@ -17,8 +17,11 @@ GOOD = {
     "runs": 800,
     "anomalies": [{"rule": "loop.repeat"}, {"rule": "drift.tool_calls_per_run"}],
     "incident": {"onset_ms": 1_700_000_000_000, "seen": {"drift.tool_calls_per_run": 5200}},
+    "stopped": {
+        "runs": 16, "calls": 365, "calls_without": 1466, "cost_usd": 2.25, "cost_usd_without": 19.75, "delay_ms": 70,
+    },
     "seconds": 61.2,
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,10 @@ def check(root: Path) -> ModuleType:
 def test_a_good_summary_passes(check: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "summary.json").write_text(json.dumps(GOOD) + "\n", encoding="utf-8")
     assert 0 == check.main(tmp_path / "summary.json")
-    said = "demo: 9000 events and 800 runs stored; 1 drift.tool_calls_per_run, 1 loop.repeat; 61.2 seconds\n"
+    said = (
+        "demo: 9000 events and 800 runs stored; 1 drift.tool_calls_per_run, 1 loop.repeat; "
+        "16 runs stopped, 1101 calls and $17.50 saved, 70 ms late; 61.2 seconds\n"
+    )
     assert said == capsys.readouterr().out
 
 
@@ -47,6 +53,9 @@ def test_a_good_summary_passes(check: ModuleType, tmp_path: Path, capsys: pytest
         (lambda s: s["anomalies"].pop(1), "no drift.* rule fired; these did: loop.repeat"),
         (lambda s: s["incident"].update(seen={}), "the incident was not seen"),
         (lambda s: s["incident"].update(onset_ms=0), "the incident has no beginning"),
+        (lambda s: s["stopped"].update(runs=0), "the policy stopped no run"),
+        (lambda s: s["stopped"].update(calls=1466), "stopping runs saved none of their calls: 1466 of 1466"),
+        (lambda s: s["stopped"].update(cost_usd=20), "stopping runs saved none of their cost_usd: 20 of 19.75"),
         (lambda s: s.pop("events"), "the summary is not one line of the JSON it should be (KeyError: 'events')"),
     ],
     ids=str,
