@@ -35,10 +35,10 @@ class Divergence:
     """What the record has there; None beyond its end."""
 
     def __str__(self) -> str:
-        was = "nothing more" if self.expected is None else _named(self.expected.tool, self.expected.args_sha)
+        was = "nothing more" if self.expected is None else named(self.expected.tool, self.expected.args_sha)
         if self.made is None:
             return f"call {self.place + 1} was not made; the record has {was}"
-        made = _named(self.made.tool, self.made.args_sha)
+        made = named(self.made.tool, self.made.args_sha)
         where = "which is not in the record" if self.kind == "extra" else "which the record has elsewhere"
         return f"call {self.place + 1} is {made}, {where}; there it has {was}"
 
@@ -149,5 +149,6 @@ def moved(found: Sequence[Made]) -> list[Made]:
     return [one for at, one in enumerate(found) if at not in kept]
 
 
-def _named(tool: str | None, digest: str | None) -> str:
+def named(tool: str | None, digest: str | None) -> str:
+    """A call as people are told of it."""
     return f"{tool or 'a tool without a name'}({(digest or 'arguments unknown')[:8]})"

@@ -25,6 +25,13 @@ class RecordedError(Exception):
     Of the built-in ones it is a kind as well: `except TimeoutError` catches a recorded `TimeoutError`.
     """
 
+    def __init__(self, told: str) -> None:
+        # Not that of the built-in one, which may want other arguments.
+        Exception.__init__(self, told)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
 
 def recorded_error(name: str, known: Mapping[str, type[BaseException]], **attributes: Any) -> BaseException:
     """An exception of the class that is called `name`, with these attributes where they are not None.

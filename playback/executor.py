@@ -11,7 +11,7 @@ from typing import Any
 from ..schemas.canonical import canonical_json, sha
 from ..schemas.events import AgentEvent
 from ..schemas.opaque import Opaque
-from .divergence import Comparison, Divergence, Made, Report
+from .divergence import Comparison, Divergence, Made, Report, named
 from .errors import NotRecorded, recorded_error
 from .record import Record, is_refusal
 
@@ -67,10 +67,10 @@ class Replay:
         `like` is the function that it stands in for, where that is async, or where its arguments are known by its
         signature's names, as those of a decorated function are.
         """
-        named = _names(like)
+        parameters = _names(like)
 
         def answer(*args: Any, **kwargs: Any) -> Any:
-            return self._answer(name, _handed_over(named, args, kwargs))
+            return self._answer(name, _handed_over(parameters, args, kwargs))
 
         if not inspect.iscoroutinefunction(like):
             return answer
@@ -111,16 +111,23 @@ class Replay:
         if self._not_recorded is not None:
             return self._not_recorded(tool, args)
         raise NotRecorded(
-            f"{self._comparison.first}. The replay of run {self.record.run_id} has no answer to it; give "
-            "replay(..., not_recorded=...) one to go on."
+            f"The record of run {self.record.run_id} has no answer to {named(tool, made.args_sha)}, or has given it "
+            f"already. First, {self._comparison.first}. To go on, give replay(..., not_recorded=...) an answer."
         )
 
     def _match(self, tool: str, shapes: list[Any]) -> tuple[Any, Made]:
         """The recorded call that answers, of those that are left; `shapes` are what the arguments may have been."""
         hashes = [_hash(shape) for shape in shapes]
-        for shape, digest in zip(shapes, hashes, strict=True):
-            if places := self._open.get((tool, digest)):
-                return shape, Made(tool, digest, self._taken(tool, places.popleft()))
+        found = [
+            (places[0], shape, digest)
+            for shape, digest in zip(shapes, hashes, strict=True)
+            if (places := self._open.get((tool, digest)))
+        ]
+        if found:
+            # f() may have been handed None or {}: whichever the record has first.
+            at, shape, digest = min(found, key=lambda one: one[0])
+            self._open[tool, digest].popleft()
+            return shape, Made(tool, digest, self._taken(tool, at))
         # One whose arguments were not recorded, or which were made of something that is not known now.
         places = self._open.get((tool, None))
         if places:
