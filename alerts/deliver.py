@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 CHUNK = 500
 POLL_S = 0.2
 COMMIT_S = 1.0
+NOTE_AGAIN_S = 24 * 3_600.0
+"""What is open is noted again, since notes are kept for a week, and episodes may last."""
 LOOK_BACK_MS = 600_000
 """A receiver that is new hears of what was found so long ago at the most."""
 ASK_S = 10.0
@@ -114,6 +116,8 @@ class Delivery:
         self._committed: dict[int, int] = {}
         self._commit_at_s = 0.0
         self._unnoted: list[Anomaly] = []
+        self._told = Told()
+        self._note_again_s = 0.0
         self._patience = Patience(name)
         self._kafka_is_away = False
         self._held = False
@@ -137,6 +141,9 @@ class Delivery:
         if self._desk is None:
             return
         now_s = time.monotonic()
+        if now_s >= self._note_again_s and not self._unnoted:
+            self._note_again_s = now_s + NOTE_AGAIN_S
+            self._unnoted = list(self._told.open())
         self._note()
         if not self._unnoted and now_s >= self._patience.next_s:
             self._tell(self._desk)
@@ -152,7 +159,11 @@ class Delivery:
             (self._consumer.pause if full else self._consumer.resume)(self._consumer.assignment())
 
     def _read(self, most: int, patience_s: float) -> None:
-        for message in self._consumer.consume(most, patience_s):
+        # `consume` would wait for as many as are asked for.
+        first = self._consumer.poll(patience_s)
+        if first is None:
+            return
+        for message in (first, *self._consumer.consume(most - 1, 0)):
             error = message.error()
             if error is not None:
                 self._on_error(error)
@@ -226,6 +237,7 @@ class Delivery:
         told = Told()
         for anomaly in self._memory.told(self._name):
             told.put(anomaly)
+        self._told, self._note_again_s = told, 0.0
         self._desk = self._make_desk(told)
         self._positions = {place.partition: place.offset for place in starts if place.offset >= 0}
         self._committed = {}

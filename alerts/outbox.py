@@ -5,7 +5,7 @@ No clock and no socket: times come in as milliseconds, and what goes out is aske
 An episode is told when it opens, or escalates, to what the receiver asks for, and once more when it is over. The first
 of a rule and an agent is told at once. What comes within a while after it waits, and is told together; each wait is
 longer than the one before. What began and ended before it could be told is told once. Where there is so much of
-different kinds that the hour's messages run out, everything that waits is told in one.
+different kinds at the same time, or that the hour's messages run out, everything that waits is told in one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from .told import Told
 
 MOST_WAITING = 10_000
 """Episodes that wait in memory; what is more waits in Kafka."""
+MOST_AT_ONCE = 3
+"""Groups that are told by a message each where they are found at the same time; more are told in one."""
 HOUR_MS = 3_600_000
+HELD_MS = 24 * HOUR_MS
+"""For how long what is silenced holds up what is settled. After that it waits in memory alone: who begins again is to
+read a day at the most, of which it knows what was told."""
 
 Offsets = Mapping[int, int]
 """Partition → the next offset to be read."""
@@ -59,6 +64,9 @@ class _Waiting:
     partition: int
     offset: int
     """Of the first message that told of it: as long as it waits, nothing behind that is settled."""
+    since_ms: int
+    is_settled: bool = False
+    """It waits in memory alone."""
 
 
 @dataclass(slots=True)
@@ -102,7 +110,7 @@ class Outbox:
     def take(self, anomaly: Anomaly, partition: int, offset: int, now_ms: int) -> None:
         """Something was found; it may have been said before, and in any order."""
         if anomaly.state == "resolved":
-            self._take_end(anomaly, partition, offset)
+            self._take_end(anomaly, partition, offset, now_ms)
         else:
             self._take_open(anomaly, partition, offset, now_ms)
 
@@ -114,16 +122,16 @@ class Outbox:
             if LEVELS[anomaly.severity] > LEVELS[known.news.anomaly.severity]:
                 known.news = replace(known.news, anomaly=anomaly)
         elif not (never_ends(anomaly) and self._silenced(anomaly.rule, anomaly.agent, now_ms)):
-            self._wait(anomaly, partition, offset)
+            self._wait(anomaly, partition, offset, now_ms)
 
-    def _take_end(self, anomaly: Anomaly, partition: int, offset: int) -> None:
+    def _take_end(self, anomaly: Anomaly, partition: int, offset: int, now_ms: int) -> None:
         known = self._waiting(anomaly.anomaly_id)
         if known is not None:
             if known.news.kind == "open":
                 known.news = replace(known.news, ended=anomaly)
         elif self._told.of(anomaly.anomaly_id) == "open":
             if self._ends:
-                self._wait(anomaly, partition, offset)
+                self._wait(anomaly, partition, offset, now_ms)
             else:
                 self._told.put(anomaly)
 
@@ -131,10 +139,10 @@ class Outbox:
         group = self._where.get(anomaly_id)
         return None if group is None else group.waiting[anomaly_id]
 
-    def _wait(self, anomaly: Anomaly, partition: int, offset: int) -> None:
+    def _wait(self, anomaly: Anomaly, partition: int, offset: int, now_ms: int) -> None:
         key = (anomaly.state == "resolved", anomaly.rule, anomaly.agent)
         group = self._groups.setdefault(key, _Group(anomaly.rule, anomaly.agent))
-        group.waiting[anomaly.anomaly_id] = _Waiting(News(anomaly), partition, offset)
+        group.waiting[anomaly.anomaly_id] = _Waiting(News(anomaly), partition, offset, now_ms)
         self._where[anomaly.anomaly_id] = group
 
     def next(self, now_ms: int) -> Letter | None:
@@ -145,10 +153,10 @@ class Outbox:
         ready = [group for group in list(self._groups.values()) if self._is_ready(group, now_ms)]
         if not ready or left < 1:
             return None
-        if left >= 2:
+        if left >= 2 and len(ready) <= MOST_AT_ONCE:
             first = min(ready, key=lambda group: min(one.offset for one in group.waiting.values()))
             ready = [first]
-        # Else it is the last message for a while: it tells everything.
+        # Else it is the last message for a while, or one of a flood: it tells everything.
         news = tuple(one.news for group in ready for one in group.waiting.values())
         self._under_way = Letter(news)
         return self._under_way
@@ -160,12 +168,12 @@ class Outbox:
                 self._groups = {key: one for key, one in self._groups.items() if one is not group}
             return False
         if self._silenced(group.rule, group.agent, now_ms):
-            self._hush(group)
+            self._hush(group, now_ms)
             return False
         worst = max(LEVELS[one.news.anomaly.severity] for one in group.waiting.values())
         return now_ms >= group.quiet_until_ms or worst > group.level
 
-    def _hush(self, group: _Group) -> None:
+    def _hush(self, group: _Group, now_ms: int) -> None:
         """Forgets what is not told while it is silenced, nor later. What stays open is told once it is not any more."""
         for anomaly_id, one in list(group.waiting.items()):
             if one.news.kind == "resolved":
@@ -173,6 +181,7 @@ class Outbox:
             # Where too much waits, else nothing more could be taken for as long as the silence lasts.
             if one.news.kind != "open" or never_ends(one.news.anomaly) or self.full:
                 self._remove(anomaly_id)
+            one.is_settled = now_ms - one.since_ms >= HELD_MS
 
     def _remove(self, anomaly_id: str) -> _Waiting | None:
         group = self._where.pop(anomaly_id, None)
@@ -197,7 +206,7 @@ class Outbox:
             known = self._remove(one.last.anomaly_id)
             if known is not None and known.news.ended is not None and one.ended is None:
                 # It ended while its beginning was on the way.
-                self._take_end(known.news.ended, known.partition, known.offset)
+                self._take_end(known.news.ended, known.partition, known.offset, now_ms)
         return [one.last for one in letter.news]
 
     def failed(self, letter: Letter, *, arrived: bool) -> None:
@@ -211,7 +220,7 @@ class Outbox:
         found = dict(positions)
         for group in self._groups.values():
             for one in group.waiting.values():
-                if one.offset < found.get(one.partition, 0):
+                if not one.is_settled and one.offset < found.get(one.partition, 0):
                     found[one.partition] = one.offset
         return found
 

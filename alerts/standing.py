@@ -162,9 +162,8 @@ class Stand:
         for alert in list(self._alerts.values()):
             is_new = alert.version != alert.posted_version
             if self._silenced(alert.anomaly.rule, alert.anomaly.agent, now_ms):
-                if self.full:
-                    # Else nothing more could be taken for as long as the silence lasts.
-                    alert.posted_version = alert.version
+                # It is known to stand, also to who begins again, and holds up nothing; it is posted afterwards.
+                alert.posted_version = alert.version
                 if alert.ended_ms is not None or (alert.until_ms is not None and alert.until_ms <= now_ms):
                     self._forget(alert)
             elif is_new or alert.posted_ms + REPOST_MS <= now_ms:

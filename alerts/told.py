@@ -40,5 +40,5 @@ class Told:
         return "over" if anomaly_id in self._over else None
 
     def open(self) -> Iterator[Anomaly]:
-        """The episodes that the receiver takes to be open."""
+        """The episodes that are open, as far as the receiver knows."""
         return iter(list(self._open.values()))

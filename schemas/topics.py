@@ -54,8 +54,13 @@ HEALTH = Topic(
 ALERTS = Topic(
     "alerts",
     False,
-    # Of each episode what each receiver was told last, for as long as the anomalies themselves.
-    {"cleanup.policy": "compact,delete", "retention.ms": str(30 * DAY_MS), "message.timestamp.type": "LogAppendTime"},
+    # Of each episode what each receiver was told last. A reader reads all of it, so old segments are to go.
+    {
+        "cleanup.policy": "compact,delete",
+        "retention.ms": str(7 * DAY_MS),
+        "segment.ms": str(DAY_MS),
+        "message.timestamp.type": "LogAppendTime",
+    },
 )
 SNAPSHOTS = Topic("snapshots", False, _kept(14))
 DEADLETTER = Topic("deadletter", False, _kept(14))

@@ -88,7 +88,7 @@ class Poster:
         )
 
     def _unsent(self, why: str, **how: Any) -> Unsent:
-        return Unsent(self._mask(why) + ".", **how)
+        return Unsent(self._mask(why) + ("" if why.endswith("?") else "."), **how)
 
 
 def _beginning(answer: requests.Response, deadline: float) -> str:

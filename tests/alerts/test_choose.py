@@ -86,6 +86,5 @@ def test_patience_grows_up_to_a_minute_and_gives_up_only_what_is_refused() -> No
     assert 300.0 == patience.next_s
     patience.worked(0, 1.0)
     assert (False, 0.0) == (patience.is_away, patience.next_s)
-    assert [False] * (HOPELESS - 1) + [True] == [
-        patience.failed(Unsent("no", hopeless=True), 1, 0.0) for _ in range(HOPELESS)
-    ]
+    refusals = [patience.failed(Unsent("no", hopeless=True), 1, 0.0) for _ in range(HOPELESS)]
+    assert [*[False] * (HOPELESS - 1), True] == refusals

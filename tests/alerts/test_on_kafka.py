@@ -29,7 +29,7 @@ from runwatch.schemas.controls import Control
 from runwatch.schemas.registry import open_registry
 from runwatch.settings.alerts import Alerts, Receiver
 
-from .servers import Hook, free_port
+from .servers import Hook, alertmanager, free_port
 from .support import drift, everything, loop, over
 
 pytestmark = pytest.mark.stack
@@ -122,6 +122,27 @@ def test_a_receiver_that_is_away_holds_up_nobody_and_gets_what_it_missed(
     assert 1 == len(told)
     assert "cannot be reached (connection refused)" in told[0]
     assert "s3cretpath" not in caplog.text
+
+
+def test_an_alertmanager_keeps_what_stands_across_a_restart_of_ours(its: Settings, tmp_path: Path) -> None:
+    silent = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
+    with alertmanager(tmp_path, silent) as manager:
+        receiver = Receiver(name="am", kind="alertmanager", url=manager.url)  # type: ignore[arg-type]
+
+        def firing() -> dict[str, str]:
+            return {one["labels"]["alertname"]: one["updatedAt"] for one in manager.alerts()}
+
+        now = int(time.time() * 1000)
+        one, other = drift("d1", onset_ms=now), drift("d2", rule="drift.outcome", onset_ms=now)
+        with telling(its, receiver):
+            say(its, one, other, loop("l1", onset_ms=now))
+            until(lambda: len(firing()) == 3, firing)
+        first = firing()
+        with telling(its, receiver):
+            say(its, over(other))
+            until(lambda: "drift.outcome" not in firing(), firing)
+            until(lambda: firing()["drift.latency_p95"] > first["drift.latency_p95"], firing)
+        assert {"drift.latency_p95", "loop.repeat"} == set(firing())
 
 
 def test_a_message_that_is_refused_is_given_up_and_the_next_one_told(

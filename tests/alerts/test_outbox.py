@@ -75,6 +75,12 @@ def test_other_agents_and_other_rules_are_told_by_themselves() -> None:
     )
 
 
+def test_a_flood_of_kinds_is_told_in_one() -> None:
+    person = Person(outbox())
+    found = [loop(f"l{number}", agent=f"agent-{number}") for number in range(4)]
+    assert [("open l0", "open l1", "open l2", "open l3")] == person.hear(*found)
+
+
 def test_what_ended_before_it_was_told_is_told_once() -> None:
     person = Person(outbox())
     person.hear(drift("d0"))
@@ -153,6 +159,17 @@ def test_of_what_is_silenced_loops_are_left_out_and_open_episodes_told_later() -
     assert [] == person.hear(loop(), drift("d1"), drift("d2"), over(drift("d2")))
     silent[0] = False
     assert [("open d1",)] == person.hear(at=T0 + HOUR)
+
+
+def test_what_is_silenced_for_long_holds_up_nothing_and_is_told_all_the_same() -> None:
+    silent = [True]
+    person = Person(outbox(silenced=lambda *_: silent[0]))
+    person.hear(drift("d1"))
+    assert {0: 0} == person.box.settled({0: 1})
+    person.hear(at=T0 + 24 * HOUR)
+    assert {0: 1} == person.box.settled({0: 1})
+    silent[0] = False
+    assert [("open d1",)] == person.hear(at=T0 + 25 * HOUR)
 
 
 def test_an_end_that_is_silenced_is_not_told_later() -> None:

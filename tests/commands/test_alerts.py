@@ -62,7 +62,7 @@ def test_a_test_says_of_each_whether_it_arrived(cli: Callable[..., Any], file: P
     assert (1, "") == (said.code, said.err)
     assert good.startswith("good: told, at http://127.0.0.1:")
     assert bad.startswith("bad: http://127.0.0.1:")
-    assert bad.endswith("answers 403 Forbidden; is its token right?.")
+    assert bad.endswith("answers 403 Forbidden; is its token right?")
     assert SECRET not in said.out
 
 

@@ -23,7 +23,7 @@ def test_what_is_kept_is_the_designs() -> None:
     days = {topic.name: int(topic.config.get("retention.ms", 0)) // topics.DAY_MS for topic in topics.ALL}
     assert {
         "events": 3, "windows": 3, "fleet": 3, "anomalies": 30, "control": 0, "health": 1,
-        "alerts": 30, "snapshots": 14, "deadletter": 14,
+        "alerts": 7, "snapshots": 14, "deadletter": 14,
     } == days  # fmt: skip
     assert topics.CONTROL.config["cleanup.policy"] == "compact"
 
