@@ -13,7 +13,7 @@ from ..stack.jars import KAFKA_VERSION
 
 PACKAGES = (
     *("polars", "faust-streaming", "aiokafka", "confluent-kafka", "fastavro", "numpy"),
-    *("chdb", "clickhouse-connect", "quixstreams"),
+    *("chdb", "clickhouse-connect", "quixstreams", "opentelemetry-sdk"),
 )
 
 

@@ -21,7 +21,7 @@ class Options:
     peers: bool = True
     """Whether peers run at all."""
     rate: int | None = None
-    """Parts `delay` and `control`: events a second; each has its own where none is named."""
+    """Parts `delay` and `control`: events a second; part `sdk`: calls. Each has its own where none is named."""
     delay_s: float = 30.0
     """The same: how long is sent at that rate."""
     scenarios: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
-from . import control, delay, detection, process, sink
+from . import control, delay, detection, process, sdk, sink
 from .context import Context, Tell
 from .errors import BenchError
 from .machine import machine
@@ -29,6 +29,7 @@ PARTS: Mapping[str, Part] = {
     "sink": Part(sink.measure),
     "delay": Part(delay.measure),
     "control": Part(control.measure),
+    "sdk": Part(sdk.measure),
     "detection": Part(detection.measure, needs_servers=False),
 }
 """The parts by name, in the order in which they run where none is named."""

@@ -22,14 +22,15 @@ def register(app: typer.Typer) -> None:
 
 def bench(
     parts: Annotated[
-        list[str] | None, typer.Argument(metavar="[PART…]", help="process, sink, delay, detection; all if none.")
+        list[str] | None,
+        typer.Argument(metavar="[PART…]", help="process, sink, delay, control, sdk, detection; all if none."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a part, on one line.")] = False,
     events: Annotated[int, typer.Option(help="How many events are made and read.")] = 3_000_000,
     repeats: Annotated[int, typer.Option(help="How often each contestant runs; they take turns.")] = 3,
     peer_seconds: Annotated[float, typer.Option(help="How long a peer may work each time.")] = 20.0,
     peers: Annotated[bool, typer.Option("--peers/--no-peers", help="Whether peers run at all.")] = True,
-    rate: Annotated[int | None, typer.Option(help="Parts delay and control: events a second.")] = None,
+    rate: Annotated[int | None, typer.Option(help="Parts delay, control: events a second; sdk: calls.")] = None,
     seconds: Annotated[float, typer.Option(help="Parts delay and control: how long is sent.")] = 30.0,
     scenario: Annotated[
         list[str] | None, typer.Option(help="Part detection: a simulated history; all if none is named.")

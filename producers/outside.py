@@ -8,7 +8,8 @@ from typing import Any
 from ..control.guardrails import NO_BUDGETS
 from . import fields
 from .clock import Clock
-from .guard.guard import Guard, Rules, Write
+from .guard.guard import Guard, Write
+from .guard.rules import Rules
 from .guard.waiting import run_async, run_here
 from .run_log import RunInfo
 from .usage import Usage

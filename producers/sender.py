@@ -22,7 +22,10 @@ wait for Python's lock."""
 BATCH_MOST = 512
 """The same where many wait."""
 PAUSE_S = 0.002
-"""After a batch, so that a busy agent's events are taken together and it need not wake anyone for each."""
+"""After a batch where more waits."""
+CALM_S = 0.005
+"""After a batch where no more waits, so that a busy agent's events are taken together and it need not wake anyone for
+each."""
 LINGER_S = 0.05
 """How long after an event the next one is looked for without being told of it: to wake a thread costs its waker as
 much as all else that it does for an event."""
@@ -210,7 +213,7 @@ class Sender:
             if moved:
                 moved_at = now
             if moved or (not self._queue and not self._retiring and now - moved_at < LINGER_S):
-                time.sleep(PAUSE_S)
+                time.sleep(PAUSE_S if self._queue else CALM_S)
                 continue
             if self._retiring and self._is_through(0.1):
                 self._closed = True

@@ -192,7 +192,7 @@ class ToolCalls(Calls):
             raise
         if entry is not None:
             self._tool_known(call, entry.result)
-            return _ready(entry.result) if entry.awaited else entry.result  # type: ignore[no-any-return, return-value]
+            return _ready(entry.result) if entry.awaited else entry.result  # type: ignore[return-value]
         try:
             with self._guard.doing(write):
                 result = invoke(fn, args)

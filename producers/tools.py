@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from .outside import Outside
-    from .run import Run
+    from .tool_calls import ToolCalls
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,7 +21,7 @@ class Decorator(Protocol):
 
 
 def make_decorator(
-    name: str | None, writes: bool | None, find_run: Callable[[], Run | None], outside: Outside | None
+    name: str | None, writes: bool | None, find_run: Callable[[], ToolCalls | None], outside: Outside | None
 ) -> Decorator:
     """A decorator for the tool `name`. Each call belongs to the run that `find_run` answers; where it answers none,
     `outside` says whether the call may be made. `writes` as in `ToolCalls.call_tool`.

@@ -45,7 +45,8 @@ def kafka_config(bootstrap: str, queue_size: int, extra: Mapping[str, Any] | Non
         # Java's clients and Faust place keys by murmur2; librdkafka would not by default.
         "partitioner": "murmur2_random",
         "compression.type": "lz4",
-        "linger.ms": 5,
+        # The sender hands over what came together already.
+        "linger.ms": 1,
         # Bounded by number, not by age: events wait for a broker that is away.
         "message.timeout.ms": 0,
         "queue.buffering.max.messages": max(queue_size, 1_000),

@@ -45,6 +45,11 @@ def test_every_part_measures_right_work_and_leaves_nothing(tmp_path: Path) -> No
     assert 0 < delay["anomaly_p50_ms"] <= delay["anomaly_p99_ms"]
     assert 0 == control["runs_not_stopped"] < control["runs"] == control["stop_probes"]
     assert 0 < control["stop_p50_ms"] <= control["stop_p99_ms"]
+    sdk, peers = figures["sdk"], results[list(PARTS).index("sdk")].peers
+    assert {"bare", "opentelemetry"} == set(peers)
+    assert 0 < peers["bare"]["call_p50_us"] < sdk["call_p50_us"] <= sdk["call_p99_us"]
+    assert 0 < sdk["check_p50_us"] < sdk["call_p50_us"]
+    assert sdk["calls"] == peers["opentelemetry"]["calls"] > 1_000
     assert 2 < figures["detection"]["quiet_agent_days"] < 4
     assert all("cpu" in result.machine for result in results)
     assert any(text.startswith("making") for text in told)

@@ -58,7 +58,7 @@ def test_a_full_queue_drops_and_counts(make_watch, sink, caplog):
     sink.room = 0
     watch = make_watch(queue_size=10)
     run = watch.run("r", budgets=NO_BUDGETS)
-    wait_for(lambda: watch.room() == 1.0)  # one event waits encoded
+    wait_for(lambda: watch.room() == 1.0 and watch.stats()["queued"] == 1)  # one event waits encoded
     began = time.perf_counter()
     for _ in range(500):
         run.call_tool("t", {}, lambda: 1)
