@@ -188,3 +188,18 @@ def test_an_anomaly_is_shown_as_it_stands_and_its_history_state_by_state(store: 
     row = store.row("SELECT * FROM anomalies")
     assert ("resolved", "over", 5000, [1, 2]) == (row["state"], row["message"], row["ts_ms"], row["seqs"])
     assert 5.1 == row["detected_at"].replace(tzinfo=None).timestamp() - row["opened"].timestamp() + 5
+
+
+def test_a_payload_is_stored_once_for_each_key_that_it_was_sealed_for(store: Any) -> None:
+    snapshot = {
+        "sha": "a" * 24, "kind": "result", "ts_ms": 5000, "agent": "support", "tool": None, "key_id": "k1",
+        "sealed": bytes(range(256)), "payload_chars": 9, "kept_chars": 7, "truncated": True,
+        "redactions": ["email", "card"], "redaction_counts": [2, 1],
+    }  # fmt: skip
+    store.insert("snapshots_in", load("snapshot"), [snapshot, snapshot | {"key_id": "k2"}], first=0)
+    store.insert("snapshots_in", load("snapshot"), [snapshot | {"ts_ms": 6000}], first=2)
+    assert [("k1", 6000, True, ["email", "card"], [2, 1]), ("k2", 5000, True, ["email", "card"], [2, 1])] == store.rows(
+        "SELECT key_id, ts_ms, truncated, redactions, redaction_counts FROM snapshots ORDER BY key_id"
+    )
+    # Every byte of the box as it was.
+    assert [(bytes(range(256)).hex().upper(),)] == store.rows("SELECT DISTINCT hex(sealed) FROM snapshots")
