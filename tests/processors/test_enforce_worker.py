@@ -64,7 +64,7 @@ def following(its: Settings) -> Iterator[Follower]:
     follower = Follower({"bootstrap.servers": its.kafka}, its.topic("control"), LocalRegistry)
     follower.start()
     try:
-        assert follower.wait_loaded(20.0)
+        wait_for("what stands in the topic", lambda: follower.wait_loaded(5.0))
         yield follower
     finally:
         follower.close()

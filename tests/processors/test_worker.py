@@ -131,9 +131,25 @@ def lag(its: Settings, topic: str) -> int:
         consumer.close()
 
 
+NOT_YET = {
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError._TIMED_OUT,
+}
+"""What a busy broker says of a topic that was only just made."""
+
+
 def wait_for(what: str, is_there: Callable[[], Any]) -> None:
     until = time.monotonic() + PATIENCE_S
-    while not is_there():
+    while True:
+        try:
+            if is_there():
+                return
+        except KafkaException as error:
+            if error.args[0].code() not in NOT_YET:
+                raise
         assert time.monotonic() < until, f"{what}: not within {PATIENCE_S:.0f} s"
         time.sleep(0.3)
 
