@@ -73,6 +73,7 @@ OPTIONAL = [one["name"] for one in SCHEMA.raw["fields"] if one["name"] == "statu
 
 @given(EVENTS, st.sets(st.sampled_from(OPTIONAL)))
 def test_what_is_left_out_is_sent_empty_and_the_rest_as_it_is(event, left_out):
+    event.ts_ms %= 253_402_300_799_999  # fastavro reads a time as a datetime, which ends with the year 9999
     body = wire.split(EventEncoder(SCHEMA, 1, left_out)(event))[1]
     empty = {name: "none" if name == "status" else None for name in left_out}
     whole = wire.decode_body(wire.split(EventEncoder(SCHEMA, 1)(event))[1], SCHEMA)
