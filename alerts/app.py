@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 LOADED_S = 10.0
 AGAIN_S = 5.0
+SELDOM_S = 60.0
 FINISH_S = 12.0
 """How long a message that is on its way may take when we are stopped."""
 
@@ -58,7 +59,7 @@ def run_alerts(
         kafka,
         settings.topic(topics.CONTROL.name),
         lambda: open_registry(settings.registry),
-        lambda _kind, message, *values: log.warning(message, *values),
+        _Seldom(),
     )
     follower.start()
     # A silence is known before the first message; where the topic is away, alerts are not held up.
@@ -89,6 +90,19 @@ def run_alerts(
         thread.join(max(0.0, deadline - time.monotonic()))
     follower.close()
     return stats
+
+
+class _Seldom:
+    """What the control topic's reader tells, each kind of it once a minute at the most."""
+
+    def __init__(self) -> None:
+        self._told_s: dict[str, float] = {}
+
+    def __call__(self, kind: str, message: str, *values: object) -> None:
+        now_s = time.monotonic()
+        if now_s - self._told_s.get(kind, -SELDOM_S) >= SELDOM_S:
+            self._told_s[kind] = now_s
+            log.warning(message, *values)
 
 
 def _senders(alerts: Alerts, environ: Mapping[str, str]) -> list[tuple[Receiver, Sender]]:

@@ -63,10 +63,12 @@ class Memory:
         schema = load("anomaly")
         schema_id = self._registry.id_of(schema, self._topic)
         trouble: list[str] = []
-        sent = [0, 0]
+        came: list[bool] = []
+        sent = 0
 
         def arrived(error: KafkaError | None, _: Message | None) -> None:
-            sent[1] += 1
+            # In whichever thread polls: to append is one step, to count would be several.
+            came.append(True)
             if error is not None:
                 trouble.append(error.str())
 
@@ -75,14 +77,14 @@ class Memory:
             while True:
                 try:
                     self._producer.produce(self._topic, value, _key(receiver, anomaly.anomaly_id), on_delivery=arrived)
-                    sent[0] += 1
+                    sent += 1
                     break
                 except BufferError:
                     self._producer.poll(0.1)
         deadline = time.monotonic() + WRITE_S + 1
-        while sent[1] < sent[0] and time.monotonic() < deadline:
+        while len(came) < sent and time.monotonic() < deadline:
             self._producer.poll(0.05)
-        if trouble or sent[1] < sent[0]:
+        if trouble or len(came) < sent:
             why = trouble[0] if trouble else "the broker does not answer"
             raise NotRemembered(f"What receivers were told cannot be noted in {self._topic} ({why}); is Kafka up?")
 

@@ -22,6 +22,8 @@ MOST_ANSWER = 2_048
 """Bytes that are read of an answer: it is for people to read in a log."""
 SHOWN = 160
 _NOT_YET = {408, 425, 429}
+_PERHAPS = {500, 502, 504}
+"""Whoever answers so may have taken the message before."""
 _NOT_FOR_THIS_MESSAGE = {400, 406, 409, 411, 412, 413, 414, 415, 422}
 
 
@@ -81,6 +83,7 @@ class Poster:
         shown = f", saying {said!r}" if said else ""
         raise self._unsent(
             f"{self._place} answers {status} {answer.reason or ''}".rstrip() + shown + _hint(status),
+            arrived=status in _PERHAPS,
             hopeless=status in _NOT_FOR_THIS_MESSAGE,
             retry_after_s=_retry_after(answer.headers.get("Retry-After"))
             if status in _NOT_YET or status >= 500
