@@ -94,8 +94,17 @@ class Silence(Section):
 class Alerts(Section):
     """Alerts: who is told of anomalies."""
 
-    receivers: tuple[Receiver, ...] = Field(default=(), description="Who is told; nobody by default.")
-    silences: tuple[Silence, ...] = Field(default=(), description="What nobody is told of for a while.")
+    receivers: tuple[Receiver, ...] = Field(
+        default=(),
+        description="Who is told; nobody by default. Each entry has name, kind (webhook, slack, alertmanager, email or "
+        "apprise) and url or url_file; for email host, port, tls, user, password, sender and to instead; and may have "
+        "severity (the least: warning), rules, agents, resolved and headers.",
+    )
+    silences: tuple[Silence, ...] = Field(
+        default=(),
+        description="What nobody is told of for a while. Each entry has why, and may have rule, agent, since and until; "
+        "`runwatch silence` needs no entry.",
+    )
     group_for: Annotated[Duration, Field(ge=1_000, le=HOUR)] = Field(
         default=MINUTE,
         description="After a message of a rule and an agent, the next one waits for so long and says how many there "
