@@ -102,8 +102,8 @@ class Alerts(Section):
     )
     silences: tuple[Silence, ...] = Field(
         default=(),
-        description="What nobody is told of for a while. Each entry has why, and may have rule, agent, since and until; "
-        "`runwatch silence` needs no entry.",
+        description="What nobody is told of for a while. Each entry has why, and may have rule, agent, since and "
+        "until; `runwatch silence` needs no entry.",
     )
     group_for: Annotated[Duration, Field(ge=1_000, le=HOUR)] = Field(
         default=MINUTE,
