@@ -86,12 +86,12 @@ class FrameDecoder:
                 places = [place for at, place in enumerate(places) if at not in broken]
             parts.append(_with_places(columns, np.asarray(places, np.uint32)))
         if not parts:
-            columns = pl.DataFrame(schema={**self.schema, "_at": pl.UInt32})
+            found = pl.DataFrame(schema={**self.schema, "_at": pl.UInt32})
         elif len(parts) == 1:
-            columns = parts[0]
+            found = parts[0]
         else:
-            columns = pl.concat(parts).sort("_at")
-        return Decoded(columns, sorted(bad, key=lambda one: one.at))
+            found = pl.concat(parts).sort("_at")
+        return Decoded(found, sorted(bad, key=lambda one: one.at))
 
     def _schema_of(self, schema_id: int) -> AvroSchema:
         """The schema of that id, if it is a version of ours. Raises `WireError`."""
