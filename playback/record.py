@@ -35,7 +35,8 @@ class Content:
 
 
 # What anyone can tell from its hash.
-_PLAIN: dict[str, Content] = {sha(value): Content(value) for value in (None, True, False, "", [], {}, 0, 1)}
+_GUESSED: tuple[Any, ...] = (None, True, False, "", [], {}, 0, 1)
+_PLAIN = {sha(value): Content(value) for value in _GUESSED}
 
 
 @dataclass(frozen=True)

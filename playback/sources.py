@@ -6,6 +6,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,16 +55,12 @@ def from_store(settings: Settings, run_id: str, token: str | None = None, client
                 raise ReplayError(f"No event of run {run_id} is stored; `runwatch runs` lists the latest ones.")
             wanted = sorted({digest for one in events for digest in (one.args_sha, one.result_sha) if digest})
             rows: list[Any] = []
-            try:
-                for at in range(0, len(wanted), _AT_ONCE):
+            for at in range(0, len(wanted), _AT_ONCE):
+                shas = {"shas": wanted[at : at + _AT_ONCE]}
+                # Of a sink that did not know snapshots yet there is no such table.
+                with suppress(StoreMissing), told(settings):
                     # The sealed boxes are bytes, which no text may be made of.
-                    asked = its.query(
-                        _SNAPSHOTS, parameters={"shas": wanted[at : at + _AT_ONCE]}, column_formats={"sealed": "bytes"}
-                    )
-                    rows += asked.result_rows
-            except StoreMissing:
-                # Tables of a sink that did not know snapshots yet.
-                rows = []
+                    rows += its.query(_SNAPSHOTS, parameters=shas, column_formats={"sealed": "bytes"}).result_rows
     finally:
         if client is None:
             its.close()

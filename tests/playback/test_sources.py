@@ -200,6 +200,8 @@ def test_a_run_from_clickhouse(stack: Any) -> None:
         assert Opaque(sha("two")) == replay.call_tool("t", {"to": "ann@example.com"})
         closed = from_store(its, "r1")
         assert (5, 3) == (closed.sealed, closed.parts()["args_unknown"])
+        client.command("DROP VIEW snapshots")
+        assert {} == from_store(its, "r1", PRIVATE).contents
         with pytest.raises(ReplayError, match="No event of run r9 is stored"):
             from_store(its, "r9")
         with pytest.raises(WrongKey):
