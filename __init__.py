@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .producers.guard.store import SqliteStore
     from .producers.run import Run
     from .producers.watch import Watch
+    from .schemas.errors import RunwatchError
 
 __all__ = [
     "ApprovalRequest",
@@ -39,6 +40,7 @@ __all__ = [
     "Replay",
     "Run",
     "RunStopped",
+    "RunwatchError",
     "Snapshots",
     "SqliteStore",
     "ToolDenied",
@@ -62,6 +64,7 @@ _HOMES = {
     "Replay": ".playback.executor",
     "Run": ".producers.run",
     "RunStopped": ".producers.guard.refusals",
+    "RunwatchError": ".schemas.errors",
     "Snapshots": ".control.snapshots",
     "SqliteStore": ".producers.guard.store",
     "ToolDenied": ".producers.guard.refusals",

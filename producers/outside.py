@@ -8,9 +8,10 @@ from typing import Any
 from ..control.guardrails import NO_BUDGETS
 from . import fields
 from .clock import Clock
-from .guard.guard import Guard, Write
+from .guard.guard import Guard
 from .guard.rules import Rules
 from .guard.waiting import run_async, run_here
+from .guard.writes import Write
 from .run_log import RunInfo
 from .usage import Usage
 
@@ -28,13 +29,13 @@ class Outside:
         """Returns if the call may be made. Raises `RunStopped`, `ToolDenied` or `ApprovalRequired`."""
         guard, write = self._begin(tool, args, writes)
         if write is not None:
-            run_here(guard.settle(write, False))
+            run_here(guard.writes.settle(write, False, guard.recheck))
 
     async def check_async(self, tool: str, args: Any, writes: bool | None) -> None:
         """As `check`, for functions that are awaited."""
         guard, write = self._begin(tool, args, writes)
         if write is not None:
-            await run_async(guard.settle(write, True))
+            await run_async(guard.writes.settle(write, True, guard.recheck))
 
     def _begin(self, tool: str, args: Any, writes: bool | None) -> tuple[Guard, Write | None]:
         # A guard for this call alone: when what stopped it is lifted, the next one may be made.
@@ -42,6 +43,6 @@ class Outside:
         plan = guard.tool_begins(tool, writes)
         if plan is None:
             return guard, None
-        write = guard.write(plan, args, fields.hashed(args), "", None)
+        write = guard.writes.wanted(tool, plan.ruling, args, fields.hashed(args), "", None)
         write.key = None
         return guard, write

@@ -10,9 +10,10 @@ from ..schemas.json_form import MAX_NAME
 from . import fields
 from .answers import HTTP_ERROR, payload_of, status_of
 from .calls import Calls, class_name, invoke, status_of_error
-from .guard.guard import Plan, Write
+from .guard.guard import Plan
 from .guard.refusals import Refused
 from .guard.waiting import is_async, run_async, run_here
+from .guard.writes import Write
 from .tools import Decorator, make_decorator
 
 T = TypeVar("T")
@@ -181,12 +182,13 @@ class ToolCalls(Calls):
 
     def _write(self, call: ToolCall, plan: Plan, args: Any, fn: Callable[..., T], idempotency_key: object) -> T:
         """A call that writes, done unless it was done already or wants an approval that it does not get."""
-        write = self._guard.write(plan, args, call.args_sha, call.step_id, idempotency_key)
-        known = self._guard.known(write)
+        writes = self._guard.writes
+        write = writes.wanted(plan.tool, plan.ruling, args, call.args_sha, call.step_id, idempotency_key)
+        known = writes.known(write)
         if is_async(fn) or (known is not None and known.awaited):
             return self._write_later(call, write, args, fn)  # type: ignore[return-value]  # as in `call_tool`
         try:
-            entry = run_here(self._guard.settle(write, False))
+            entry = run_here(self._guard.writes.settle(write, False, self._guard.recheck))
         except Refused as refused:
             self._tool_refused(call, refused)
             raise
@@ -194,24 +196,24 @@ class ToolCalls(Calls):
             self._tool_known(call, entry.result)
             return _ready(entry.result) if entry.awaited else entry.result  # type: ignore[return-value]
         try:
-            with self._guard.doing(write):
+            with self._guard.writes.doing(write):
                 result = invoke(fn, args)
         except BaseException as error:
-            self._guard.failed(write)
+            self._guard.writes.failed(write)
             self._tool_raised(call, error)
             raise
         if hasattr(type(result), "__await__"):
-            self._guard.goes_on(write)
+            self._guard.writes.goes_on(write)
             waiting = self._write_awaited(call, write, result)  # type: ignore[arg-type]
             # Whoever never awaits it would keep others waiting.
-            weakref.finalize(waiting, self._guard.failed, write).atexit = False
+            weakref.finalize(waiting, self._guard.writes.failed, write).atexit = False
             return waiting  # type: ignore[return-value]  # as in `call_tool`
         self._written(call, write, result)
         return result
 
     async def _write_later(self, call: ToolCall, write: Write, args: Any, fn: Callable[..., Any]) -> Any:
         try:
-            entry = await run_async(self._guard.settle(write, True))
+            entry = await run_async(self._guard.writes.settle(write, True, self._guard.recheck))
         except Refused as refused:
             self._tool_refused(call, refused)
             raise
@@ -219,20 +221,20 @@ class ToolCalls(Calls):
             self._tool_known(call, entry.result)
             return entry.result
         try:
-            with self._guard.doing(write):
+            with self._guard.writes.doing(write):
                 result = invoke(fn, args)
         except BaseException as error:
-            self._guard.failed(write)
+            self._guard.writes.failed(write)
             self._tool_raised(call, error)
             raise
         return await self._write_awaited(call, write, result)
 
     async def _write_awaited(self, call: ToolCall, write: Write, waiting: Awaitable[Any]) -> Any:
         try:
-            with self._guard.doing(write):
+            with self._guard.writes.doing(write):
                 result = await waiting
         except BaseException as error:
-            self._guard.failed(write)
+            self._guard.writes.failed(write)
             self._tool_raised(call, error)
             raise
         self._written(call, write, result)
@@ -245,9 +247,9 @@ class ToolCalls(Calls):
         except Exception:  # see `_trouble`
             failed = False
         if failed:
-            self._guard.failed(write)
+            self._guard.writes.failed(write)
         else:
-            self._guard.done(write, result)
+            self._guard.writes.done(write, result)
         self._tool_returned(call, result)
 
     def _tool_known(self, call: ToolCall, result: Any) -> None:

@@ -3,42 +3,20 @@
 from __future__ import annotations
 
 import threading
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from ...control.guardrails import Budgets
-from ...control.scopes import approval_id
-from ...schemas import reasons
-from ...schemas.canonical import is_exact, sha
 from ...schemas.controls import Control
-from ...schemas.ids import derived_hex
 from ..clock import Clock
-from ..run_log import RunInfo
-from ..usage import Usage
-from .approvals import ApprovalRequest, Approvals
 from .budgets import Meter
-from .ledger import Entry, Ledger, Unsure, doing
 from .policy import Ruling
-from .refusals import RunStopped, ToolDenied
-from .rules import Rules
+from .refusals import RunStopped, ToolDenied, denied
+from .rules import Logged, Rules
 from .switch import Switch, stop_reason, who_and_why
-from .waiting import Steps
+from .writes import Writes
 
 MOST_TOOLS = 1_024
 """Tools whose ruling is remembered: a model may invent any number of names."""
-
-
-class Logged(Protocol):
-    """What the guard reads of a run's log."""
-
-    @property
-    def info(self) -> RunInfo:
-        """Who the run is."""
-
-    @property
-    def usage(self) -> Usage:
-        """What it has used so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +27,6 @@ class Plan:
     ruling: Ruling
     command: Control | None
     """The strictest command that binds them."""
-
-
-class Write:
-    """A call that writes, and may be made as far as policy and kill switch go."""
-
-    __slots__ = ("entry", "key", "plan", "request")
-
-    def __init__(self, plan: Plan, key: str | None, request: ApprovalRequest) -> None:
-        self.plan = plan
-        self.key = key
-        """By which the same write is known; None where nothing tells."""
-        self.request = request
-        self.entry: Entry | None = None
-        """Once it is this call that does it."""
 
 
 class Guard:
@@ -81,10 +45,8 @@ class Guard:
             if rules.source is None
             else Switch(rules.source, rules.guardrails.kill_switch, clock, info.agent, info.agent_version, info.run_id)
         )
-        self._approvals = Approvals(
-            rules.approve, rules.guardrails.writes.approval_wait, self._switch.approval if self._switch else None
-        )
-        self._ledger: Ledger | None = None
+        self.writes = Writes(rules, log, self._switch)
+        """What becomes of those that may be made."""
         self._plans: dict[tuple[str, bool | None], Plan | None] = {}
         self._lock = threading.Lock()
         self._end: RunStopped | None = None
@@ -144,97 +106,12 @@ class Guard:
         """The same of a model."""
         self._meter.model_begins(self._log.usage)
 
-    # -- writes ------------------------------------------------------------------------------------
-
-    def write(self, plan: Plan, args: Any, args_sha: str | None, step_id: str, idempotency_key: Any) -> Write:
-        """A call that `tool_begins` gave a plan for."""
-        info = self._log.info
-        exact = args_sha is not None and is_exact(args)
-        key = None
-        if plan.ruling.idempotent:
-            if idempotency_key is not None:
-                key = derived_hex("key", plan.tool, sha(idempotency_key))
-            elif exact:
-                key = derived_hex("args", plan.tool, args_sha)
-            else:
-                self._rules.notices.tell(
-                    "inexact",
-                    "calls of %s cannot be told from one another by their arguments, so that the same write may be done"
-                    " twice. Give them an idempotency_key.",
-                    plan.tool,
-                )
-        # One approval is for one set of arguments: where a hash cannot tell them apart, it is for this step alone.
-        wanted = approval_id(info.run_id, plan.tool, args_sha if exact else f"{args_sha}/{step_id}")
-        return Write(plan, key, ApprovalRequest(wanted, info.run_id, info.agent, plan.tool, args, args_sha))
-
-    def settle(self, write: Write, awaited: bool) -> Steps[Entry | None]:
-        """Steps up to where the write may be done: None, and then call `done` or `failed`; or its entry, if it is done.
-
-        `awaited`: its result is for `await`. Raise `RunStopped`, `ToolDenied` or `ApprovalRequired`.
-        """
-        plan, key = write.plan, write.key
-
-        def check() -> None:
-            self._check_switch(plan.tool)
-            now = self._planned(plan.tool, True)
-            assert now is not None
-            self._permit(now)
-
-        if key is not None:
-            ledger = self._writes()
-            while True:
-                try:
-                    entry, over = ledger.claim(key, awaited)
-                except Unsure as unsure:
-                    raise self._denied(
-                        plan.tool,
-                        f"whether this write was done before is not sure: {unsure}. See whether it was; with another"
-                        " idempotency_key it is done anew",
-                    ) from unsure
-                if over is None:
-                    if entry is not None and entry.done:
-                        return entry
-                    write.entry = entry
-                    break
-                yield over
-                check()
-        try:
-            if plan.ruling.needs_approval:
-                yield from self._approvals.ask(write.request, check)
-        except BaseException:
-            self.failed(write)
-            raise
-        return None
-
-    def known(self, write: Write) -> Entry | None:
-        """What is known of the same write, done or under way."""
-        return None if write.key is None else self._writes().known(write.key)
-
-    def doing(self, write: Write) -> AbstractContextManager[None]:
-        """The code within is the write itself."""
-        return nullcontext() if write.entry is None else doing(write.entry)
-
-    def goes_on(self, write: Write) -> None:
-        """The write is under way, and its result for `await`."""
-        if write.entry is not None:
-            write.entry.awaited = True
-
-    def done(self, write: Write, result: Any) -> None:
-        """The write is done."""
-        if write.entry is not None:
-            self._writes().done(write.entry, result)
-
-    def failed(self, write: Write) -> None:
-        """The write failed, or was not made."""
-        if write.entry is not None:
-            self._writes().failed(write.entry)
-
-    def _writes(self) -> Ledger:
-        if self._ledger is None:
-            with self._lock:
-                if self._ledger is None:
-                    self._ledger = Ledger(self._log.info.run_id, self._rules.store, self._rules.notices)
-        return self._ledger
+    def recheck(self, tool: str) -> None:
+        """Whether a write may still be made, after it had to wait. Raises as `tool_begins`; counts nothing."""
+        self._check_switch(tool)
+        plan = self._planned(tool, True)
+        assert plan is not None  # it writes
+        self._permit(plan)
 
     # -- what is refused ---------------------------------------------------------------------------
 
@@ -308,13 +185,7 @@ class Guard:
         return RunStopped(str(end), stop_reason=end.stop_reason, run_id=end.run_id, tool=tool or None, scope=end.scope)
 
     def _denied(self, tool: str, why: str, scope: str | None = None) -> ToolDenied:
-        return ToolDenied(
-            f"Tool {tool!r} was not called: {why}.",
-            stop_reason=reasons.DENIED,
-            run_id=self._log.info.run_id or None,
-            tool=tool,
-            scope=scope,
-        )
+        return denied(self._log.info.run_id, tool, why, scope)
 
     def after_fork(self) -> None:
         """In a child, whose run is one of its own, with budgets of its own; what is said to the parent's binds it too.
@@ -325,5 +196,4 @@ class Guard:
         self._meter = Meter(self._budgets, self._clock)
         if self._switch is not None:
             self._switch.after_fork(self._log.info.run_id)
-        if self._ledger is not None:
-            self._ledger.after_fork(self._log.info.run_id)
+        self.writes.after_fork()

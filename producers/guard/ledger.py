@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 
 from ..notices import Notices
-from .store import Store
+from .store import Kept, Store
 
 _DOING: ContextVar[tuple[Entry, ...]] = ContextVar("runwatch_doing", default=())
 """The writes that the code at hand is a part of."""
+
+
+_DOUBTFUL = "it was begun before by a process that did not live to say how it ended, or is begun by another process now"
 
 
 class Unsure(Exception):
@@ -50,14 +53,14 @@ class Ledger:
     def claim(self, key: str, awaited: bool) -> tuple[Entry | None, Future[None] | None]:
         """The entry of a write, and what to wait for if it is under way elsewhere: then claim again.
 
-        An entry that is not done, with nothing to wait for, is the caller's to do, who then calls `done` or `failed`.
-        No entry: the caller is a part of that very write. `awaited`: the caller's result is for `await`. Raises
-        `Unsure`.
+        An entry that is not done, with nothing to wait for, is the caller's to do, who then calls `begin`, and `done`
+        or `failed`. No entry: the caller is a part of that very write. `awaited`: the caller's result is for `await`.
+        Raises `Unsure`.
         """
         with self._lock:
             found = self._entries.get(key)
             if found is None:
-                return self._begin(key, awaited), None
+                return self._new(key, awaited), None
             if found.done:
                 return found, None
             if any(entry is found for entry in _DOING.get()):
@@ -73,6 +76,14 @@ class Ledger:
         """The entry of a write that is done or under way."""
         return self._entries.get(key)
 
+    def begin(self, entry: Entry) -> None:
+        """The write is done next: notes it, so that it is known if this process does not live to say how it ended.
+
+        Raises `Unsure` where it cannot be noted, or another process has begun it since.
+        """
+        if self._ask(entry.key, "begin") is not None:
+            raise Unsure(_DOUBTFUL)
+
     def done(self, entry: Entry, result: Any) -> None:
         """The write is done. Never raises: it has happened."""
         if self._store is not None:
@@ -85,12 +96,12 @@ class Ledger:
             entry.done = True
         _end(entry)
 
-    def failed(self, entry: Entry) -> None:
+    def failed(self, entry: Entry, *, was_begun: bool) -> None:
         """The write failed, or never began; the next one who wants it does it. Never raises."""
         with self._lock:
             if entry.done or self._entries.get(entry.key) is not entry:
                 return
-            if self._store is not None:
+            if self._store is not None and was_begun:
                 try:
                     self._store.forget(self._run_id, entry.key)
                 except Exception as trouble:  # as above
@@ -104,25 +115,27 @@ class Ledger:
         self._lock = threading.RLock()
         self._entries = {key: entry for key, entry in self._entries.items() if entry.done}
 
-    def _begin(self, key: str, awaited: bool) -> Entry:
+    def _new(self, key: str, awaited: bool) -> Entry:
         entry = Entry(key, awaited)
-        if self._store is not None:
-            try:
-                kept = self._store.begin(self._run_id, key)
-            except Exception as trouble:  # as above
-                raise Unsure(f"the store that remembers writes does not work ({trouble})") from trouble
-            if kept is not None:
-                if not kept.done:
-                    raise Unsure(
-                        "it was begun before by a process that did not live to say how it ended, or is begun by another"
-                        " process now"
-                    )
-                if kept.result is None:
-                    raise Unsure("it was done before this process began, and its result was not one that JSON can hold")
-                held = json.loads(kept.result)
-                entry.awaited, entry.result, entry.done = held["awaited"], held["result"], True
+        kept = self._ask(key, "known")
+        if kept is not None:
+            if not kept.done:
+                raise Unsure(_DOUBTFUL)
+            if kept.result is None:
+                raise Unsure("it was done before this process began, and its result was not one that JSON can hold")
+            held = json.loads(kept.result)
+            entry.awaited, entry.result, entry.done = held["awaited"], held["result"], True
         self._entries[key] = entry
         return entry
+
+    def _ask(self, key: str, what: Literal["known", "begin"]) -> Kept | None:
+        if self._store is None:
+            return None
+        try:
+            kept: Kept | None = getattr(self._store, what)(self._run_id, key)
+        except Exception as trouble:  # as above
+            raise Unsure(f"the store that remembers writes does not work ({trouble})") from trouble
+        return kept
 
 
 def _end(entry: Entry) -> None:

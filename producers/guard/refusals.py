@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...schemas import reasons
+
 
 class Refused(Exception):
     """A call that the guard did not let happen. Its text is a sentence for people (and models) to read."""
@@ -41,6 +43,17 @@ class ApprovalRequired(Refused):
     """This write needs a person's approval first; `approval_id` is what `runwatch approve` wants to know."""
 
     approval_id: str = ""
+
+
+def denied(run_id: str, tool: str, why: str, scope: str | None = None) -> ToolDenied:
+    """A denial, for a reason that ends a sentence."""
+    return ToolDenied(
+        f"Tool {tool!r} was not called: {why}.",
+        stop_reason=reasons.DENIED,
+        run_id=run_id or None,
+        tool=tool,
+        scope=scope,
+    )
 
 
 def _again(kind: type[Refused], sentence: str, known: dict[str, Any]) -> Refused:

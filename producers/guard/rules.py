@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ...control.guardrails import Guardrails
 from ...control.outgoing import Outgoing
 from ..notices import Notices
+from ..run_log import RunInfo
+from ..usage import Usage
 from .approvals import Approve
 from .policy import Policy
 from .store import Store
@@ -19,6 +21,18 @@ if TYPE_CHECKING:
 
 LOADED_S = 2.0
 """How long a process's first run waits to hear what the control topic says."""
+
+
+class Logged(Protocol):
+    """What the guard reads of a run's log."""
+
+    @property
+    def info(self) -> RunInfo:
+        """Who the run is."""
+
+    @property
+    def usage(self) -> Usage:
+        """What it has used so far."""
 
 
 class Rules:
@@ -76,6 +90,5 @@ class Rules:
     def after_fork(self) -> None:
         """A child goes on from what its parent knew."""
         self._lock = threading.Lock()
-        self._waits = False
         if self._owns_source and self.source is not None:
             self.source.after_fork()

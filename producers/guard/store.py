@@ -28,6 +28,9 @@ class Kept:
 class Store(Protocol):
     """What remembers writes. Threads call it at once; it may raise whatever it likes."""
 
+    def known(self, run_id: str, key: str) -> Kept | None:
+        """What is known of a write; None where it was never begun, or failed."""
+
     def begin(self, run_id: str, key: str) -> Kept | None:
         """Notes for good that a write begins; what is known of it where it is not the first, and else None."""
 
@@ -54,15 +57,16 @@ class SqliteStore:
         self._open().execute("DELETE FROM writes WHERE began_s < ?", (int(time.time()) - KEPT_DAYS * 86_400,))
         _STORES.add(self)
 
+    def known(self, run_id: str, key: str) -> Kept | None:
+        with self._lock:
+            return self._read(run_id, key)
+
     def begin(self, run_id: str, key: str) -> Kept | None:
         with self._lock:
-            connection = self._open()
             row = (run_id, key, int(time.time()))
-            if connection.execute("INSERT OR IGNORE INTO writes VALUES (?, ?, ?, 0, NULL)", row).rowcount:
+            if self._open().execute("INSERT OR IGNORE INTO writes VALUES (?, ?, ?, 0, NULL)", row).rowcount:
                 return None
-            found = connection.execute("SELECT done, result FROM writes WHERE run_id = ? AND key = ?", row[:2])
-            done, result = found.fetchone() or (0, None)
-            return Kept(bool(done), result)
+            return self._read(run_id, key) or Kept(False)
 
     def done(self, run_id: str, key: str, result: str | None) -> None:
         with self._lock:
@@ -87,6 +91,11 @@ class SqliteStore:
             self._left.append(self._connection)
             self._connection = None
         self._lock = threading.Lock()
+
+    def _read(self, run_id: str, key: str) -> Kept | None:
+        select = "SELECT done, result FROM writes WHERE run_id = ? AND key = ?"
+        found = self._open().execute(select, (run_id, key)).fetchone()
+        return None if found is None else Kept(bool(found[0]), found[1])
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:

@@ -106,4 +106,5 @@ def stop_reason(control: Control) -> str:
 
 def who_and_why(control: Control) -> str:
     """Who gave a command, and why, and how it is lifted."""
-    return f"by {control.by} ({control.scope}): {control.why.rstrip('. ')}. `runwatch allow {control.scope}` lifts it"
+    lift = f"`runwatch allow {control.scope} --why ...` lifts it"
+    return f"by {control.by} ({control.scope}): {control.why.rstrip('. ')}. {lift}"

@@ -15,6 +15,8 @@ import pytest
 import runwatch
 from runwatch.control.guardrails import Guardrails, ToolPolicy, Writes
 from runwatch.producers.guard.store import KEPT_DAYS, Kept, SqliteStore
+from runwatch.schemas.canonical import sha
+from runwatch.schemas.ids import derived_hex
 
 FREE = Guardrails(tools=ToolPolicy("allow_all"), writes=Writes(require_approval=False))
 
@@ -99,6 +101,9 @@ class Broken:
     def __init__(self, *failing):
         self.failing = failing
 
+    def known(self, run_id, key):
+        self._maybe("known")
+
     def begin(self, run_id, key):
         self._maybe("begin")
 
@@ -114,10 +119,12 @@ class Broken:
 
 
 def test_a_store_that_fails_before_the_write_prevents_it_and_after_it_does_not_hide_it(make_watch, caplog):
-    run = make_watch(guardrails=FREE, store=Broken("begin")).run()
-    with pytest.raises(runwatch.ToolDenied, match=r"the store that remembers writes does not work \(disk full\)"):
-        run.call_tool("t", {}, lambda: 1, writes=True)
-    assert 2 == run.call_tool("t", {}, lambda: 2), "reads need no store"
+    for failing in ("known", "begin"):
+        run = make_watch(guardrails=FREE, store=Broken(failing)).run()
+        for _ in range(2):
+            with pytest.raises(runwatch.ToolDenied, match=r"the store that remembers writes does not work \(disk full"):
+                run.call_tool("t", {}, lambda: 1, writes=True)
+        assert 2 == run.call_tool("t", {}, lambda: 2), "reads need no store"
     run = make_watch(guardrails=FREE, store=Broken("done", "forget")).run()
     assert 3 == run.call_tool("t", {}, lambda: 3, writes=True)
     with pytest.raises(ZeroDivisionError):
@@ -125,10 +132,42 @@ def test_a_store_that_fails_before_the_write_prevents_it_and_after_it_does_not_h
     assert 1 == sum("the store could not note it: disk full" in record.getMessage() for record in caplog.records)
 
 
+def test_a_write_that_waits_for_its_approval_has_not_begun(make_watch, path):
+    """A process that ends meanwhile leaves no doubt behind."""
+    asked = []
+
+    def ask(request):
+        asked.append(SqliteStore(path).known("r", key))
+        return True
+
+    key = derived_hex("args", "t", sha({}))
+    guardrails = Guardrails(tools=ToolPolicy("allow_all"))
+    run = make_watch(guardrails=guardrails, store=SqliteStore(path), approve=ask).run("r")
+    during = run.call_tool("t", {}, lambda: SqliteStore(path).known("r", key).done, writes=True)
+    assert ([None], False, Kept(True, '{"awaited": false, "result": false}')) == (
+        asked, during, SqliteStore(path).known("r", key),
+    )  # fmt: skip
+
+
+def test_two_processes_do_not_both_do_it(make_watch, path):
+    other = SqliteStore(path)
+
+    def ask(request):
+        other.begin("r", derived_hex("args", "t", sha({})))
+        return True
+
+    run = make_watch(guardrails=Guardrails(tools=ToolPolicy("allow_all")), store=SqliteStore(path), approve=ask).run(
+        "r"
+    )
+    with pytest.raises(runwatch.ToolDenied, match="is begun by another process now"):
+        run.call_tool("t", {}, lambda: 1 / 0, writes=True)
+
+
 def test_the_store_itself(path):
     store = SqliteStore(path)
+    assert None is store.known("r", "k")
     assert None is store.begin("r", "k")
-    assert Kept(False) == store.begin("r", "k")
+    assert Kept(False) == store.begin("r", "k") == store.known("r", "k")
     store.done("r", "k", "[1]")
     assert Kept(True, "[1]") == SqliteStore(path).begin("r", "k")
     assert None is store.begin("s", "k")

@@ -100,7 +100,7 @@ def test_a_run_that_was_stopped_stays_so(bound, control, clock, sink):
         run.call_tool("t", {}, dict)
     assert (
         "Run r of agent 'support' is stopped: it was stopped by policy:loop.identical (run:r): it repeats itself."
-        " `runwatch allow run:r` lifts it for runs to come."
+        " `runwatch allow run:r --why ...` lifts it for runs to come."
     ) == str(caught.value)
     assert ("loop_detected", "run:r", "t") == (caught.value.stop_reason, caught.value.scope, caught.value.tool)
     clock.move(10)
