@@ -58,7 +58,7 @@ class Incident:
 class FleetSettings:
     """A fleet."""
 
-    agents: int = 240
+    agents: int = 120
     """How many work at a time; most of them wait for their next task."""
     pause_s: float = 60.0
     """From one task's end to the next one's beginning, on average."""
