@@ -15,6 +15,9 @@ from .views import view
 Span = tuple[int, int, str]
 """Where it begins, where it ends, and its kind."""
 
+_OPENING = "[{"
+MOST_NESTED = 4_096
+"""Characters of a list or mapping under a secret's name, in a text that is no JSON as a whole."""
 NESTED = 3
 """Base64 within base64 is looked into so many times."""
 
@@ -30,11 +33,14 @@ _PORT = re.compile(r"[^:/@]*:\d{1,5}/")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{24,}+={0,2}")
 _PRINTABLE = re.compile(r"[^\x00-\x08\x0e-\x1f\x7f]*")
 
-# A name and what stands between it and its value: JSON, YAML, .env, URLs, command lines, XML, repr, "password is".
+# A name and what stands between it and its value: JSON, YAML, .env, URLs, command lines, XML, repr, SQL, and
+# "password is". Pairs, such as ('password', '...'), have a comma after the name's own quote.
 _NAMED = re.compile(
     r"(?P<name>(?<![\w.-])-{0,2}[\w.-]{1,100}+)"
-    r"(?:(?P<near>\\*[\"'`]?\s{0,3}(?::=|=>|[:=])\s{0,3}|\s{1,3}is\s{1,3}|>)|(?P<far>\s{1,3}))"
+    r"(?:(?P<near>\\*[\"'`]?\s{0,3}(?::=|=>|[:=])\s{0,3}|\s{1,3}(?:is|was|ist|est|es)\s{1,3}|>"
+    r"|\\*[\"'`]\s{0,2},\s{0,3})|(?P<far>\s{1,3}))"
 )
+_BLANK_SIGN = re.compile(r"\s=\s|:")
 _VALUE = re.compile(
     r"(?P<quote>\\{0,7}[\"'`])(?P<inner>(?:(?!(?P=quote))(?:\\.|[^\n])){0,4096}+)|(?P<bare>[^\s\"'`<>]{1,4096}+)"
 )
@@ -93,12 +99,12 @@ class Finder:
             kind = self._names.kind_of(name.lstrip("-"))
             if kind is None or (SECRET if kind == "?" else kind) not in self._on:
                 continue
-            # Without a sign between, only an option of a command line names what follows.
-            if found["far"] is not None and not name.startswith("--"):
-                continue
             # Under a suspicious name a value is looked at before it is read to its end.
             given = _VALUE.match(text, found.end(), found.end() + (300 if kind == "?" else len(text)))
             if given is None:
+                continue
+            # Without a sign between, only an option of a command line names what follows, or what is in quotes.
+            if found["far"] is not None and not name.startswith("--") and given["quote"] is None:
                 continue
             group = "bare" if given["quote"] is None else "inner"
             start, end = given.span(group)
@@ -110,11 +116,13 @@ class Finder:
                 end = _VALUE.match(text, found.end()).end(group)  # type: ignore[union-attr]  # it matched just now
             elif value.lower() in _SCALARS or (kind != SECRET and sum(one.isdigit() for one in value) < 5):
                 continue
-            if group == "bare" and text[max(0, found.start() - 1) : found.start()] in ("?", "&"):
+            if kind == SECRET and group == "bare" and value[0] in _OPENING:
+                end = _closed(text, start)
+            elif group == "bare" and text[max(0, found.start() - 1) : found.start()] in ("?", "&"):
                 # A URL's query: the next parameter is another matter.
                 end = start + len(re.split("[&#]", value, maxsplit=1)[0])
-            elif group == "bare" and ":" in (found["near"] or "") and _starts_line(text, found.start()):
-                # A line of its own, as in YAML: blanks may be part of it.
+            elif group == "bare" and _BLANK_SIGN.search(found["near"] or "") and _starts_line(text, found.start()):
+                # A line of its own, as in YAML and INI files: blanks may be part of it.
                 line = text.find("\n", start)
                 end = line if line >= 0 else len(text)
             if end > start:
@@ -149,6 +157,19 @@ def plain_text(data: bytes) -> str | None:
             return None
         text = data[: error.start].decode()
     return text if _PRINTABLE.fullmatch(text) else None
+
+
+def _closed(text: str, at: int) -> int:
+    """Where a list or a mapping that begins there ends, as far as its brackets tell; at most `MOST_NESTED` further."""
+    depth = 0
+    for place in range(at, min(len(text), at + MOST_NESTED)):
+        if text[place] in _OPENING:
+            depth += 1
+        elif text[place] in "]}":
+            depth -= 1
+            if not depth:
+                return place + 1
+    return min(len(text), at + MOST_NESTED)
 
 
 def _starts_line(text: str, at: int) -> bool:

@@ -117,6 +117,7 @@ PATTERNS = (
     Pattern("jwt", re.compile(r"eyJ[\w-]{16,}+(?:\.[\w-]++)*+={0,2}"), ("eyJ",)),
     *_KEYS,
     Pattern("password", re.compile(r"(?:\s-u|--user)[ =]['\"]?[^\s:'\"]{1,100}:([^\s'\"]{1,300})"), ("-u",), group=1),
+    Pattern("password", re.compile(r"(?i)\bidentified\s{1,3}by\s{1,3}['\"]([^'\"]{1,300})"), group=1),
     Pattern("auth", re.compile(r"(?i)\bbearer\s{1,3}([\w.~+/=:-]{8,})"), group=1, holds=_is_bearer),
     Pattern("auth", re.compile(r"(?i)\bbasic\s{1,3}([A-Za-z0-9+/]{4,}={0,2})"), group=1, holds=_is_basic),
     Pattern(

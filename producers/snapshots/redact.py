@@ -22,7 +22,7 @@ MOST_READ = 4_000_000
 """Characters of a payload that is looked into; of a larger one only its size is kept."""
 MOST_DEPTH = 80
 MOST_KEY = 200
-MOST_INNER = 200_000
+MOST_INNER = 1_000_000
 """Characters of a text that is tried as JSON."""
 
 _BYTES = re.compile(r"(?:[0-9a-f]{2}){8,}")
