@@ -75,6 +75,19 @@ def test_the_five_questions_are_answered(pipeline: Any, agent: None) -> None:
     assert "a secret" not in told
 
 
+def test_the_run_is_told_again_step_by_step(pipeline: Any, agent: None) -> None:
+    (told,) = json.loads(pipeline.run("replay", "e2e-run", "--format", "json").stdout)
+    calls = [step for step in told["steps"] if step["kind"] == "tool_result"]
+    assert [None, 2, 2, 2, 2, None] == [step["again"] for step in calls]
+    assert (0, 6, 5) == tuple(told["parts"][name] for name in ("sealed", "args_unknown", "results_unknown"))
+    done = pipeline.run("replay", "e2e-run")
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "error LookupError" in done.stdout
+    assert "Of the arguments only the hashes are known." in done.stdout
+    assert "a secret" not in done.stdout
+    assert 1 == pipeline.run("replay", "no-such-run").returncode
+
+
 def test_any_question_in_sql(pipeline: Any, agent: None) -> None:
     query = "SELECT tool, count() AS calls FROM events WHERE agent = 'e2e' AND tool != '' GROUP BY tool"
     assert "tool,calls\nsearch,6\n" == pipeline.run("sql", query, "--format", "csv").stdout
