@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from runwatch.producers.connection import connect
 from runwatch.producers.snapshots import taking
 from runwatch.schemas import avro, wire
 from runwatch.schemas.canonical import sha
+from runwatch.schemas.errors import RunwatchError
 from runwatch.schemas.opaque import Opaque
 from runwatch.schemas.sealing import Opener, make_pair
 
@@ -255,6 +257,20 @@ def test_snapshots_that_cannot_be_are_refused_with_a_sentence(given: Any, told: 
         connect("a", transport=sink, snapshots=given)
     assert told in str(error.value)
     assert PRIVATE not in str(error.value)
+
+
+def test_without_pynacl_it_is_said_what_to_install(sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nacl", None)
+    monkeypatch.setitem(sys.modules, "nacl.public", None)
+    with pytest.raises(RunwatchError, match=r"pip install 'runwatch\[snapshots\]'"):
+        connect("a", transport=sink, snapshots={"seal_for": PUBLIC})
+
+
+def test_an_agent_on_the_same_connection_has_snapshots_in_its_own_name(taking_watch: Any, opened: Opened) -> None:
+    with taking_watch.agent("other").run() as run:
+        run.record_tool("t", "x", "x")
+    assert taking_watch.flush(5.0)
+    assert ["other"] == [one["agent"] for one in opened()]
 
 
 def test_the_config_file_turns_them_on(
