@@ -52,7 +52,8 @@ class Calls:
 
 def invoke(fn: Callable[..., T], args: Any) -> T:
     """Calls a tool's function with what was handed over as its arguments: see `ToolCalls.call_tool`."""
-    if isinstance(args, Mapping):
+    # What is most often comes first: to ask whether something is a Mapping takes as long as the rest of it.
+    if type(args) is dict or isinstance(args, Mapping):
         return fn(**args)
     if isinstance(args, list | tuple):
         return fn(*args)

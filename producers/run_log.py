@@ -121,7 +121,12 @@ class RunLog:
         )
         with self._lock:
             self.usage.tool_calls += 1
-            self._put(event)
+            if self._seq and self._outgoing.events:  # as `_put`, once more for the sake of every call
+                event.seq = self._seq
+                self._seq += 1
+                self._sender.put(event)
+            else:
+                self._put(event)
 
     def model(
         self,

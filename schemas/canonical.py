@@ -45,7 +45,13 @@ def sha(value: Any) -> str:
     """First 24 hex digits of SHA-256 over the canonical JSON of `value`, UTF-8; an `Opaque`'s is the one it has."""
     if type(value) is Opaque:
         return value.sha
-    return text_sha(canonical_json(value))
+    # As `text_sha(canonical_json(value))`, for most values: it is done twice for every call of a tool.
+    try:
+        data = _dumps(value).encode()
+    except (TypeError, ValueError, RecursionError):  # UnicodeEncodeError is a ValueError
+        return text_sha(canonical_json(value))
+    digest = _small_sha256(data) if len(data) <= _SMALL else hashlib.sha256(data)
+    return digest.hexdigest()[:HASH_DIGITS]
 
 
 def text_sha(text: str) -> str:

@@ -48,7 +48,10 @@ class Meter:
             return reasons.MAX_STEPS
         if budgets.tool_calls is not None and calls > budgets.tool_calls:
             return reasons.MAX_TOOL_CALLS
-        return self._used_up(usage)
+        if self._clock.monotonic() >= self._deadline:
+            return reasons.MAX_SECONDS
+        # Whether it is tokens or cost is for `_used_up` to say.
+        return self._used_up(usage) if usage.tokens >= self._tokens or usage.spent_usd >= self._cost else None
 
     def model_begins(self, usage: Usage) -> str | None:
         """Counts a model call; as `tool_begins`."""
