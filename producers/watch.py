@@ -175,6 +175,10 @@ class Watch:
         finally:
             self._rules.close()
 
+    def stop_following(self) -> None:
+        """Ends the following of the control topic; what was said last stays in force."""
+        self._rules.close()
+
     def stop_runs(self) -> None:
         """Stops the runs that are left as `cancelled`."""
         for run in list(self._runs):
@@ -219,7 +223,7 @@ def _at_exit() -> None:
         watch.stop_runs()
     close_all(EXIT_S)
     for watch in list(_WATCHES):
-        watch.close()
+        watch.stop_following()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -1,5 +1,6 @@
 """The kill switch: whom a command binds, when it ends, and what holds while the control topic is away."""
 
+import gc
 import threading
 import time
 
@@ -7,6 +8,7 @@ import pytest
 
 import runwatch
 from runwatch.control.guardrails import Guardrails, KillSwitch, ToolPolicy, Writes
+from runwatch.producers import connection
 
 MAY_WRITE = Guardrails(tools=ToolPolicy("allow_all"), writes=Writes(require_approval=False))
 
@@ -155,6 +157,33 @@ def test_the_first_run_of_a_process_waits_and_no_other(bound, control):
 def test_what_was_given_is_not_closed_here(make_watch, control):
     make_watch(control=control).close()
     assert 0 == control.closed
+
+
+def test_what_is_followed_for_a_connection_ends_with_it(make_watch, control, monkeypatch):
+    """With its close, or when nobody can reach it any more, and then without making anyone wait."""
+    made = []
+
+    def follower(*_):
+        control.start = lambda: made.append("started")
+        return control
+
+    monkeypatch.setattr(connection, "Follower", follower)
+    monkeypatch.setattr(connection, "KafkaTransport", lambda *_, **__: None)
+    watch = connection.connect("a")
+    watch.agent("b").close(0.1)
+    assert (["started"], 0) == (made, control.closed)
+    watch.close(0.1)
+    watch.close(0.1)
+    assert 1 == control.closed
+    forgotten = connection.connect("a")
+    del forgotten
+    gc.collect()
+    until = time.monotonic() + 5
+    while control.closed < 2:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    connection.connect("a", guardrails=Guardrails(kill_switch=KillSwitch(enabled=False)))
+    assert 2 == len(made), "what is switched off is not followed"
 
 
 def test_no_stop_is_missed_by_threads_that_look_while_it_comes(make_watch, control):
