@@ -235,6 +235,8 @@ class _Wiring:
 
     async def on_start(self) -> None:
         log.warning("Watching %s on %s.", self.settings.topic(EVENTS.name), self.settings.kafka)
+        self.enforcement.start()
+        await asyncio.to_thread(self._quick.meet, (self.encode_anomaly.topic, self.enforcement.topic))
 
     async def on_stop(self, *_: Any, **__: Any) -> None:
         await asyncio.to_thread(self.enforcement.close)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -61,6 +62,12 @@ class Emitter:
         self._closing = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="runwatch-emit", daemon=True)
         self._poller.start()
+
+    def meet(self, topics: Iterable[str], timeout_s: float = 10.0) -> None:
+        """Gets to know where these topics are, for which the first message would have to wait. Blocks."""
+        with suppress(KafkaException):  # then the first message waits
+            for topic in topics:
+                self._producer.list_topics(topic, timeout_s)
 
     def send(self, topic: str, messages: Iterable[tuple[bytes, bytes | None]]) -> asyncio.Future[None]:
         """Sends (key, value) pairs; the future is done when every one has arrived, or has an `EmitError`.

@@ -49,11 +49,20 @@ class Enforcement:
         self._watch = EnforceWatch(registry, policy, self._follower.state, clock)
         self.commanded = 0
 
+    @property
+    def topic(self) -> str:
+        """Where commands go."""
+        return self._encode.topic
+
+    def start(self) -> None:
+        """Begins to follow what stands in the control topic, so that the first anomaly need not wait for it."""
+        self._follower.start()
+
     async def ready(self) -> None:
         """Waits until it is known what stands in the control topic: nobody's word is overruled unread."""
         if self._follower.loaded:
             return
-        self._follower.start()
+        self.start()
         wait = asyncio.get_running_loop().run_in_executor
         while not await wait(None, self._follower.wait_loaded, PATIENCE_S):
             log.warning("The topic %s cannot be read yet; anomalies wait for it.", self._encode.topic)
