@@ -37,8 +37,8 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Stop the stack at the end, instead of leaving it up.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary on one line, and nothing else.")] = False,
     history: Annotated[int, typer.Option(min=20, max=600, help="Quiet minutes before the incident.")] = 30,
-    minutes: Annotated[int, typer.Option(min=12, max=120, help="Minutes of the incident.")] = 16,
-    speed: Annotated[float, typer.Option(min=1, max=600, help="How many times real time the incident passes.")] = 60.0,
+    minutes: Annotated[int, typer.Option(min=12, max=120, help="Minutes of the incident.")] = 13,
+    speed: Annotated[float, typer.Option(min=1, max=600, help="How many times real time the incident passes.")] = 45.0,
 ) -> None:
     """Watch a fleet of simulated agents run into an incident: a tool begins to fail, retries were raised, runs loop.
 

@@ -19,6 +19,7 @@ from ..producers.simulator import Fleet, FleetProgress, FleetSettings, Stopped
 from ..producers.watch import Watch
 from ..schemas.anomalies import Anomaly
 from ..schemas.rule_names import CAPPED
+from .caught_up import wait_read
 from .follow import AnomalyFeed
 from .output import clock
 from .progress import LateBar
@@ -149,6 +150,10 @@ class Story:
 
             progress = fleet.run(self._onset_ms, on_progress=show)
         self._out.print(f"{progress.sent:,} events of {progress.runs:,} runs sent.", highlight=False)
+        # Who is still reading what was sent at once would find the incident's loops too late.
+        fleet.flush(SETTLE_S)
+        if not wait_read(self._settings, SETTLE_S):
+            self._out.print("The processors are far behind; what they find will come late.")
         incident = settings.incident
         self._out.print(
             f"\n[bold]{clock(self._onset_ms)}[/bold]  {incident.tool} begins to answer 429 and 503 now and then, and "

@@ -130,6 +130,10 @@ class Fleet:
         """What each of the stopped runs would have come to, had nobody stopped it."""
         return without_guard((one.task for one in self.stopped), self._start_ms)
 
+    def flush(self, timeout: float = 30.0) -> bool:
+        """Waits until all that was sent is delivered; False where it could not be in time."""
+        return self._watch.flush(timeout)
+
     def close(self, timeout: float = 30.0, *, speed: float | None = None) -> bool:
         """Lets the runs under way come to their end, begins no more, and delivers all; False where it could not.
 
@@ -159,7 +163,8 @@ class Fleet:
         while not self._is_closing:
             number += 1
             has_begun = self._onset_ms is not None and self._schedule.now_ms() >= self._onset_ms
-            run_id = derived_id("simulated", settings.seed, self._start_ms, index, number)
+            # A fleet of other names has other runs: what is said to one binds no other.
+            run_id = derived_id("simulated", profile.agent, settings.seed, self._start_ms, index, number)
             seed = f"{settings.seed}/{index}/{number}"
             await self._do(Task(run_id, profile, seed, settings.incident if has_begun else None), watch)
             await nap(pauses.expovariate(1.0 / settings.pause_s))

@@ -50,7 +50,7 @@ class Incident:
     """The part of these that do not come out of it so soon: they go on for `endless_calls`."""
     endless_calls: tuple[int, int] = (50, 120)
     """The fewest and the most: the safe default budgets, which end a run at 200 calls, play no part."""
-    dithers: float = 8.0
+    dithers: float = 16.0
     """How many times as long a model that has lost itself so far takes for each turn."""
 
 

@@ -153,6 +153,19 @@ def test_the_same_seed_gives_the_same_runs(new_sink):
     assert story(6) != first
 
 
+def test_a_fleet_of_other_names_has_other_runs(new_sink):
+    def runs(name):
+        sink = new_sink()
+        profile = replace(SETTINGS.profiles[0], agent=name)
+        with make_fleet(sink, replace(SETTINGS, agents=4, profiles=(profile,))) as fleet:
+            fleet.run(START + 2 * MINUTE)
+        return [run[0].run_id for run in runs_of(sink.events)], [(e.seq, e.ts_ms, e.tool) for e in sink.events]
+
+    (ids, story), (other_ids, other_story) = runs("research"), runs("research-2")
+    assert set() == set(ids) & set(other_ids)
+    assert story == other_story
+
+
 def test_the_fleet_is_shared_out(sink):
     with make_fleet(sink, replace(SETTINGS, agents=20)) as fleet:
         fleet.run(START + 2 * MINUTE)

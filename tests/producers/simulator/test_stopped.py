@@ -121,7 +121,7 @@ def test_a_run_is_stopped_in_its_midst(sink, control):
     with Fleet(settings, START, lambda clock: connect("fleet", transport=sink, control=control, clock=clock)) as fleet:
         for turn in range(1, 60):
             fleet.run(START + turn * MINUTE // 10, onset_ms=START)
-            fleet._watch.flush()
+            fleet.flush()
             calls = Counter(event.run_id for event in sink.events if event.kind == "tool_result")
             for run_id in calls.keys() - ends(sink).keys():
                 if calls[run_id] >= 8:
