@@ -6,7 +6,6 @@ That its first agent is stopped is tested on the real stack: tests/pipeline/test
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,62 +14,12 @@ import typer.main
 
 from runwatch.cli import app
 from runwatch.control.scopes import approval_id
-from runwatch.control.state import ControlState
 from runwatch.producers import connection
-from runwatch.schemas import avro
-from runwatch.schemas.events import AgentEvent
-from runwatch.schemas.wire import decode_body, split
 from runwatch.settings.file import parse_config
 from runwatch.settings.load import SettingsError
 from runwatch.settings.policy import Policy
 
-
-class Kept:
-    """A way out that keeps what it is given."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        self.messages: list[tuple[bytes, bytes]] = []
-
-    def send(self, messages: Sequence[tuple[bytes, bytes]]) -> int:
-        self.messages.extend(messages)
-        return len(messages)
-
-    def serve(self, timeout_s: float) -> None:
-        """Nothing is on its way."""
-
-    def flush(self, timeout_s: float) -> int:
-        return 0
-
-    def counts(self) -> tuple[int, int, int]:
-        return len(self.messages), 0, 0
-
-    def away(self) -> bool:
-        return False
-
-    def abandon(self) -> None:
-        """Nothing is held."""
-
-
-class Silent:
-    """A control topic in which nothing stands."""
-
-    def __init__(self, *_: Any) -> None:
-        self.state = ControlState()
-
-    def start(self) -> None:
-        """It is there already."""
-
-    def wait_loaded(self, timeout_s: float) -> bool:
-        return True
-
-    def lost_for_s(self) -> float:
-        return 0.0
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def after_fork(self) -> None:
-        """Nothing is held."""
+from ..fakes import FakeControl, FakeSink
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +33,9 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def test_the_examples_run(page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    kept = Kept()
+    kept = FakeSink()
     monkeypatch.setattr(connection, "KafkaTransport", lambda *_, **__: kept)
-    monkeypatch.setattr(connection, "Follower", Silent)
+    monkeypatch.setattr(connection, "Follower", lambda *_: FakeControl())
     mails: list[str] = []
     names: dict[str, Any] = {
         "list_page": lambda page: [page],
@@ -100,8 +49,7 @@ def test_the_examples_run(page: str, monkeypatch: pytest.MonkeyPatch, capsys: py
     for watch in ("watch", "clerk", "careful"):
         assert names[watch].close(10.0)
 
-    schema = avro.load("agent_event")
-    events = [AgentEvent.from_record(decode_body(split(value)[1], schema)) for _, value in kept.messages]
+    events = kept.events
     stops = [(one.agent, one.stop_reason) for one in events if one.kind == "stop"]
     assert [("clerk", "cancelled"), ("clerk", "success"), ("confused", "max_tool_calls")] == sorted(stops)
     refused = sorted(

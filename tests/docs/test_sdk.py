@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,60 +11,11 @@ from typing import Any
 import pytest
 
 from runwatch.control.guardrails import Guardrails, Writes
-from runwatch.control.state import ControlState
 from runwatch.producers import connection
 from runwatch.producers.watch import Watch
-from runwatch.schemas import avro
 from runwatch.schemas.events import AgentEvent
-from runwatch.schemas.wire import decode_body, split
 
-
-class Kept:
-    """A way out that keeps what it is given."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        self.messages: list[tuple[bytes, bytes]] = []
-
-    def send(self, messages: Sequence[tuple[bytes, bytes]]) -> int:
-        self.messages.extend(messages)
-        return len(messages)
-
-    def serve(self, timeout_s: float) -> None:
-        """Nothing is on its way."""
-
-    def flush(self, timeout_s: float) -> int:
-        return 0
-
-    def counts(self) -> tuple[int, int, int]:
-        return len(self.messages), 0, 0
-
-    def away(self) -> bool:
-        return False
-
-    def abandon(self) -> None:
-        """Nothing is held."""
-
-
-class Silent:
-    """A control topic in which nothing stands."""
-
-    def __init__(self, *_: Any) -> None:
-        self.state = ControlState()
-
-    def start(self) -> None:
-        """It is there already."""
-
-    def wait_loaded(self, timeout_s: float) -> bool:
-        return True
-
-    def lost_for_s(self) -> float:
-        return 0.0
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def after_fork(self) -> None:
-        """Nothing is held."""
+from ..fakes import FakeControl, FakeSink
 
 
 async def fetch_later(url: str) -> str:
@@ -75,14 +25,14 @@ async def fetch_later(url: str) -> str:
 def test_the_examples_run(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ways_out: list[Kept] = []
+    ways_out: list[FakeSink] = []
 
-    def way_out(*_: Any, **__: Any) -> Kept:
-        ways_out.append(Kept())
+    def way_out(*_: Any, **__: Any) -> FakeSink:
+        ways_out.append(FakeSink())
         return ways_out[-1]
 
     monkeypatch.setattr(connection, "KafkaTransport", way_out)
-    monkeypatch.setattr(connection, "Follower", Silent)
+    monkeypatch.setattr(connection, "Follower", lambda *_: FakeControl())
     usage = SimpleNamespace(input_tokens=10, output_tokens=5)
     names: dict[str, Any] = {
         "fetch": lambda url: f"page of {url}",
@@ -119,10 +69,9 @@ def test_the_examples_run(
 
     for made in [value for value in names.values() if isinstance(value, Watch)]:
         assert made.flush(5.0)
-    schema = avro.load("agent_event")
     of_each: dict[tuple[str | None, ...], list[AgentEvent]] = {}
     for each in ways_out:
-        events = [AgentEvent.from_record(decode_body(split(value)[1], schema)) for _, value in each.messages]
+        events = each.events
         of_each[events[0].agent, events[0].agent_version, events[0].model] = events
     assert {
         ("support", "1.4.2", "gpt-4o"): ["success"] * 4 + ["max_steps", "success"],

@@ -11,36 +11,10 @@ import pytest
 import runwatch
 from runwatch.control.guardrails import NO_BUDGETS, Guardrails
 from runwatch.playback.record import Content, Record
-from runwatch.schemas import avro, wire
 from runwatch.schemas.canonical import canonical_json, sha
 from runwatch.schemas.events import AgentEvent
 
-
-class Kept:
-    """A way out that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.messages: list[tuple[bytes, bytes]] = []
-
-    def send(self, messages: Sequence[tuple[bytes, bytes]]) -> int:
-        self.messages.extend(messages)
-        return len(messages)
-
-    def serve(self, timeout_s: float) -> None:
-        """Nothing is on its way."""
-
-    def flush(self, timeout_s: float) -> int:
-        return 0
-
-    def counts(self) -> tuple[int, int, int]:
-        return len(self.messages), 0, 0
-
-    def away(self) -> bool:
-        return False
-
-    def abandon(self) -> None:
-        """Nothing is held."""
-
+from ..fakes import FakeSink
 
 Agent = Callable[[Any, Callable[[str], Callable[..., Any]]], None]
 """Does a run's work: is given the run, and a tool's function by its name."""
@@ -48,14 +22,13 @@ Agent = Callable[[Any, Callable[[str], Callable[..., Any]]], None]
 
 def recorded(agent: Agent, tool: Callable[[str], Callable[..., Any]]) -> list[AgentEvent]:
     """The events of one run of the agent with these tools."""
-    kept = Kept()
+    kept = FakeSink()
     watch = runwatch.connect("agent", transport=kept, guardrails=Guardrails(budgets=NO_BUDGETS))
     with watch.run("run-1") as run:
         agent(run, tool)
         run.stop("success")
     assert watch.close(5.0)
-    schema = avro.load("agent_event")
-    return [AgentEvent.from_record(wire.decode_body(wire.split(value)[1], schema)) for _, value in kept.messages]
+    return kept.events
 
 
 def known(values: Sequence[Any]) -> dict[str, Content]:
