@@ -99,7 +99,11 @@ class Story:
                 listener.join()
         stops = reckon(fleet.stopped, unstopped, fleet.hit, [*self._found, *self._capped])
         self._conclude(progress, stats["delivered"], stored, stops)
-        self._suggest(fleet.stopped[0].task.run_id if fleet.stopped else None)
+        saved = {
+            one.task.run_id: otherwise.tool_calls - one.life.tool_calls
+            for one, otherwise in zip(fleet.stopped, unstopped, strict=True)
+        }
+        self._suggest(max(saved, key=saved.__getitem__, default=None))
         return {
             "events": {"sent": stats["sent"], "stored": stored},
             "runs": progress.runs,
@@ -149,7 +153,10 @@ class Story:
                 bar.set(progress.now_ms - self._start_ms, total)
 
             progress = fleet.run(self._onset_ms, on_progress=show)
-        self._out.print(f"{progress.sent:,} events of {progress.runs:,} runs sent.", highlight=False)
+        self._out.print(
+            f"{progress.sent:,} events of {progress.runs:,} runs sent; the processors read the last of them.",
+            highlight=False,
+        )
         # Who is still reading what was sent at once would find the incident's loops too late.
         fleet.flush(SETTLE_S)
         if not wait_read(self._settings, SETTLE_S):
