@@ -23,8 +23,9 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-console = _Console()
-notes = _Console(stderr=True)
+# Names come from others: "agent:confused:" is no picture of a face.
+console = _Console(emoji=False)
+notes = _Console(stderr=True, emoji=False)
 """For what is said beside the result, so that a pipe gets the result alone."""
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runwatch.commands.output import Format, clock, counted, print_json, print_rows
+from runwatch.commands.output import Format, clock, console, counted, print_json, print_rows
 
 ROWS = [
     {
@@ -88,3 +88,9 @@ def test_numbers_keep_their_digits(value: float) -> None:
 def test_small_things() -> None:
     assert ("0 events", "1 event", "2,000 events") == tuple(counted(number, "event") for number in (0, 1, 2000))
     assert "2026-03-01 12:00:00" == clock(1_772_366_400_000)
+
+
+def test_names_are_no_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print("agent:confused: stop", markup=False)
+    console.print("[b]agent:fire:[/b]")
+    assert "agent:confused: stop\nagent:fire:\n" == capsys.readouterr().out
