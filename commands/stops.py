@@ -40,6 +40,11 @@ class Stops:
         """Money that was not spent."""
         return self.without.cost_usd - self.used.cost_usd
 
+    def a_run_without(self) -> tuple[float, float]:
+        """Tool calls and money that a run of the incident would have taken, on average, had none been stopped."""
+        runs = max(1, self.incident.runs)
+        return (self.incident.tool_calls + self.saved_calls) / runs, (self.incident.cost_usd + self.saved_usd) / runs
+
     def report(self) -> dict[str, Any]:
         """As JSON has it."""
         return {

@@ -244,9 +244,14 @@ class Story:
         row = self._reader.rows(_BEFORE_AND_AFTER, onset_ms=self._onset_ms, agent=agent)[0]
         say = self._out.print
         say(f"\n[bold]{agent}[/bold] before and after:", highlight=False)
-        say(f"  tool calls a run   {row['calls_before']:.1f} → {row['calls_after']:.1f}", highlight=False)
+        calls, usd = stops.a_run_without()
+        calls_after = f"{row['calls_after']:.1f} ({calls:.1f} without the policy)"
+        say(f"  tool calls a run   {row['calls_before']:.1f} → {calls_after}", highlight=False)
         say(f"  run latency, p95   {row['ms_before'] / 1000:.1f} s → {row['ms_after'] / 1000:.1f} s", highlight=False)
-        say(f"  spend a run        ${row['usd_before']:.4f} → ${row['usd_after']:.4f}", highlight=False)
+        say(
+            f"  spend a run        ${row['usd_before']:.4f} → ${row['usd_after']:.4f} (${usd:.4f} without)",
+            highlight=False,
+        )
         say(f"  success            {row['good_before']:.0%} → {row['good_after']:.0%}", highlight=False)
         say(f"\n{sent:,} events sent, {stored:,} stored; {progress.runs:,} runs.", highlight=False)
         say("Critical loops: " + (", ".join(f"{n} {rule}" for rule, n in sorted(self._loops.items())) or "none"))

@@ -45,6 +45,10 @@ def test_what_was_saved(stops: Stops) -> None:
     } == stops.report()  # fmt: skip
 
 
+def test_what_a_run_would_have_taken(stops: Stops) -> None:
+    assert (500 / 50, pytest.approx(48.0 / 50)) == stops.a_run_without()
+
+
 def test_how_it_is_told(stops: Stops) -> None:
     assert [
         "Of 3 looping runs the policy stopped 2; the others were over before it could.",
