@@ -42,6 +42,11 @@ class Loops:
 def loop(loops: Loops, say: Callable[[dict[str, Any]], None]) -> None:
     """Runs one looping run after the other, as often as it is told to, and tells of each."""
     with connect("bench-looper", "1", "none", kafka=loops.kafka, prefix=loops.prefix) as watch:
+        # Connected, and heard of, before the first run loops: how long that takes is another question.
+        with watch.run() as run:
+            run.call_tool("bench.search", {"query": "warm"}, _nothing_found)
+            run.stop()
+        watch.flush(10.0)
         end = time.monotonic() + loops.seconds
         while (began := time.monotonic()) < end:
             say(_until_stopped(watch.run(budgets=NO_BUDGETS)))

@@ -51,7 +51,8 @@ def send(pace: Pace, say: Callable[[dict[str, Any]], None]) -> None:
     """Sends everything. Raises `BenchError` where the broker does not take it."""
     shape = FleetShape(events=pace.events, open_runs=2 * pace.rate, loop_share=pace.loop_share, seed=pace.seed)
     plan = Plan(shape)
-    producer = Producer(kafka_config(pace.kafka, 100_000))
+    # What the SDK collects in its sender, librdkafka collects here.
+    producer = Producer(kafka_config(pace.kafka, 100_000, {"linger.ms": 5}))
     every = max(1, round(pace.rate / pace.rows_per_s))
     # The ids of the runs and the first connection take a moment.
     producer.list_topics(pace.topic, timeout=10)

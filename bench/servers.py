@@ -70,7 +70,10 @@ class Servers:
             "RUNWATCH_PREFIX": settings.prefix,
             "RUNWATCH_PARTITIONS": str(settings.partitions),
             "RUNWATCH_REPLICATION": "1",
+            "RUNWATCH_NICE": str(services.nice_of(command)),
         }
+        if settings.config is not None:
+            env["RUNWATCH_CONFIG"] = str(settings.config)
         return Child(f"runwatch {command}", ["-m", "runwatch", command], {**self._scratch(), **env}, self._log(command))
 
     def module(self, name: str, *arguments: str, says: bool = False) -> Child:

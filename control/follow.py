@@ -19,6 +19,8 @@ POLL_S = 0.2
 CONTACT_S = 5.0
 """Between two questions whether the topic's leader still answers: without commands nothing else would tell."""
 ANSWER_S = 2.0
+LOOK_S = 0.1
+"""Between two looks whether the broker is known to be away, while its first answer is waited for."""
 RETRY_S = 1.0
 """After a consumer could not be made, or a registry did not answer."""
 
@@ -61,6 +63,10 @@ class Follower:
         self._lost_since: float | None = time.monotonic()
         self._ask_at = 0.0
         self._missing = False
+        self._away = False
+        """Whether librdkafka has said so since the following began."""
+        self._end: int | None = None
+        """Where the topic ended when its reading began, if that is known."""
 
     def start(self) -> None:
         """Begins to follow; a second start changes nothing."""
@@ -162,6 +168,8 @@ class Follower:
         if error is None:
             self._take(message)
             self._reached()
+            if not self._loaded and self._end is not None and message.offset() + 1 >= self._end:
+                self._read_to_end()
         elif error.code() == KafkaError._PARTITION_EOF:
             self._reached()
             self._read_to_end()
@@ -225,9 +233,30 @@ class Follower:
             self._read_to_end()
 
     def _assign(self) -> None:
-        from confluent_kafka import OFFSET_BEGINNING, TopicPartition
+        """Begins at the topic's first message; one without any, or with its last, is read to its end.
 
-        self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
+        librdkafka finds a place by name ("the beginning") and an end ("no more here") only after half a second each,
+        for which every agent's first run would wait. The numbers are there in milliseconds.
+        """
+        from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+
+        first, self._end = OFFSET_BEGINNING, None
+        give_up = time.monotonic() + ANSWER_S
+        while not self._closed:
+            try:
+                first, self._end = self._consumer.get_watermark_offsets(
+                    TopicPartition(self._topic, 0), timeout=LOOK_S, cached=False
+                )
+            except KafkaException as error:
+                # Hears whether the broker is away. Where it is, or the topic is not there yet, `_ask` sees to it.
+                self._consumer.poll(0)
+                if error.args[0].code() == KafkaError._TIMED_OUT and not self._away and time.monotonic() < give_up:
+                    continue
+            break
+        self._consumer.assign([TopicPartition(self._topic, 0, first)])
+        if self._end is not None and first >= self._end:
+            self._reached()
+            self._read_to_end()
 
     def _read_to_end(self) -> None:
         self._loaded = True
@@ -248,6 +277,7 @@ class Follower:
         from confluent_kafka import KafkaError
 
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._away = True
             self._lost()
         elif error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
             self._lost()

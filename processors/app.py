@@ -185,7 +185,9 @@ class _Wiring:
 
     def _events(self, frame: Frame) -> asyncio.Future[Any]:
         out = self.event_watch.take(frame)
-        said = self._say(out.anomalies)
+        said: asyncio.Future[Any] = self._say(out.anomalies)
+        if out.anomalies:
+            said = asyncio.gather(said, self.enforcement.at_once(out.anomalies))
         if not out.parts and not out.fleet_parts and not self._ticking:
             return said
         # The frame may be the first of a stretch, and once it is committed the one before is told no more: what a

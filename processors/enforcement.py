@@ -70,9 +70,16 @@ class Enforcement:
 
     def take(self, frame: Frame) -> asyncio.Future[Any]:
         """Commands what the policy asks for; the future is done when the commands have arrived."""
+        return self._act(self._watch.take(frame))
+
+    def at_once(self, anomalies: Iterable[Anomaly]) -> asyncio.Future[Any]:
+        """The same, of anomalies of this worker's that are on their way; see `EnforceWatch.at_once`."""
+        return self._act(self._watch.at_once(anomalies) if self._follower.loaded else ())
+
+    def _act(self, found: Iterable[Control | Anomaly]) -> asyncio.Future[Any]:
         controls: list[Control] = []
         anomalies: list[Anomaly] = []
-        for one in self._watch.take(frame):
+        for one in found:
             if isinstance(one, Control):
                 controls.append(one)
             else:

@@ -72,6 +72,10 @@ class JudgedTopic(Generic[J, Found]):
             for one in judge.quiet(now_ms)
         ]
 
+    def caught_up(self, partition: int) -> J | None:
+        """The judge of a partition that was read to its end; None where it was not, or is not ours."""
+        return self._held[partition][1] if partition in self._held and partition in self._caught_up else None
+
     def keep_only(self, partitions: Iterable[int]) -> None:
         """Lets go of the partitions that were taken away."""
         kept = set(partitions)

@@ -49,6 +49,7 @@ def consumer_config(bootstrap: str, group: str, extra: dict[str, Any] | None = N
         "heartbeat.interval.ms": 2_000,
         # Small fetches when little happens, large ones after a pause.
         "fetch.wait.max.ms": 100,
+        "fetch.min.bytes": 64 << 10,
         "fetch.message.max.bytes": 4 << 20,
         # The default lets the fetcher rest for a second whenever enough is fetched ahead: 150,000 messages/s
         # instead of 870,000.

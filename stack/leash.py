@@ -2,6 +2,7 @@
 
 Started as a script of its own, ``python -I -S leash.py PARENT_PID COMMAND…``: it asks the system for that, then becomes
 the command, under the same process id. (Asking in a fork of the supervisor instead could deadlock it: it has threads.)
+With ``RUNWATCH_NICE`` in its environment it gives way to others by so much.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def main(arguments: list[str]) -> None:
         _watch(parent)
     if os.getppid() != parent:
         sys.exit(1)  # the parent died before the tie was in place
+    os.nice(int(os.environ.pop("RUNWATCH_NICE", "0")))
     os.execv(command[0], command)
 
 

@@ -22,6 +22,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 }
 USUAL = ("processors", "sink")
 """Those that run whatever the settings say. The alerts run where there are receivers."""
+STORING_NICE = 5
+"""What is stored can wait for a moment where all share two cores; what is to be stopped cannot."""
 SERVERS = ("kafka", "clickhouse", "registry")
 
 
@@ -104,6 +106,8 @@ class Service:
     must_start: bool = False
     ready_s: float = 60.0
     stop_s: float = 15.0
+    nice: int = 0
+    """How much it gives way to the others, who share the machine with it: see nice(1)."""
 
 
 def endpoints(ports: Mapping[str, int]) -> dict[str, str]:
@@ -137,6 +141,7 @@ def servers(options: Options, ports: Mapping[str, int], jars: Sequence[Path]) ->
             probe=Probe("http", where["clickhouse"] + "/ping"),
             must_start=True,
             stop_s=30.0,
+            nice=STORING_NICE,
         ),
         Service(
             "registry",
@@ -164,4 +169,12 @@ def parts(options: Options, ports: Mapping[str, int]) -> list[Service]:
         env["RUNWATCH_RULES"] = options.rules
     if options.config is not None:
         env["RUNWATCH_CONFIG"] = options.config
-    return [Service(name, [sys.executable, "-m", "runwatch", *PARTS[name]], env=env) for name in options.parts]
+    return [
+        Service(name, [sys.executable, "-m", "runwatch", *PARTS[name]], env=env, nice=nice_of(name))
+        for name in options.parts
+    ]
+
+
+def nice_of(part: str) -> int:
+    """How much a part gives way to the others."""
+    return STORING_NICE if part == "sink" else 0

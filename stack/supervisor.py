@@ -168,7 +168,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=_environment(service.env),
+                env=_environment({**service.env, "RUNWATCH_NICE": str(service.nice)}),
                 start_new_session=True,
             )
         child.started = time.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import polars as pl
 
@@ -46,6 +46,11 @@ class EnforceJudge:
             out += self._enforcer.take(Anomaly(**row), log_ms, replay=frame.replay or over)
         return [one for one in out if _ends_ms(one) > now_ms]
 
+    def at_once(self, anomalies: Iterable[Anomaly]) -> list[Control | Anomaly]:
+        """The same of anomalies that are only on their way into the topic."""
+        now_ms = self._clock()
+        return [one for anomaly in anomalies for one in self._enforcer.take(anomaly, now_ms)]
+
     def quiet(self, now_ms: int) -> list[Control | Anomaly]:
         """Nothing: where there are no anomalies, nothing is to be done."""
         return []
@@ -58,6 +63,16 @@ class EnforceWatch(JudgedTopic[EnforceJudge, Control | Anomaly]):
         """`state`: what stands in the control topic, read to its end before a frame is taken; `clock`: ms."""
         super().__init__(FrameDecoder("anomaly", registry, COLUMNS), lambda: EnforceJudge(policy, state, clock))
         self._state = state
+
+    def at_once(self, anomalies: Iterable[Anomaly]) -> list[Control | Anomaly]:
+        """What this worker's own anomalies ask for, before they come around by the topic.
+
+        One trip through the broker less, which is a third of the way from a loop to its end. Only where the topic is
+        this worker's and read to its end, lest a cap be overlooked; others' anomalies come by the topic. So do these,
+        once more, and ask for what stands already.
+        """
+        judge = self.caught_up(0)
+        return [] if judge is None else judge.at_once(anomalies)
 
     def expired(self, now_ms: int) -> list[str]:
         """Scopes whose last command was the policy's and ended a while ago: nothing is lost when they are cleared."""

@@ -73,6 +73,29 @@ def test_what_is_replayed_is_known_and_not_said() -> None:
     assert lived.take(anomalies(LOG[4:], 4)) == again.take(anomalies(LOG[4:], 4))
 
 
+def test_a_workers_own_anomalies_are_acted_upon_at_once_and_not_again_when_they_come_by_the_topic() -> None:
+    watch = watching(now_ms=T0 + 3)
+    first = anomalies([(T0, anomaly("drift.outcome", severity="warning"))])
+    assert ["agent:a"] == [one.scope for one in watch.take(first)]
+    own = [anomaly(run="1"), anomaly(run="2", severity="warning"), anomaly(run="3")]
+    early = watch.at_once(own)
+    assert [("run:1", T0 + 3), ("run:3", T0 + 3)] == [(one.scope, one.ts_ms) for one in early]
+    assert [own[0].anomaly_id, own[2].anomaly_id] == [one.anomaly_id for one in early]
+    assert [] == watch.take(anomalies([(T0 + 5, one) for one in own], 1))
+    # What came early counts for the cap as well.
+    (capped, noted) = watch.take(anomalies([(T0 + 6, anomaly(run="4"))], 4))
+    assert ("policy.capped", "dry:run:4") == (capped.rule, noted.scope)
+
+
+def test_who_has_not_read_the_topic_to_its_end_leaves_its_own_anomalies_to_the_topic() -> None:
+    watch = watching()
+    assert [] == watch.at_once([anomaly(run="1")])
+    watch.take(anomalies(LOG[:1], behind=3))
+    assert [] == watch.at_once([anomaly(run="2")])
+    watch.keep_only([])
+    assert [] == watch.at_once([anomaly(run="2")])
+
+
 def test_what_is_over_by_the_clock_is_not_said() -> None:
     # Half an hour after the last one: of two hours ago there is nothing to say any more.
     found = watching(now_ms=T0 + 5 * HOUR_MS // 2).take(anomalies(LOG))
