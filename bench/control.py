@@ -1,10 +1,13 @@
 """Part `control`: from the event that makes a loop critical to the agent's next call being refused.
 
-The whole pipeline runs as production starts it: agents' events into Kafka, a worker that finds loops and holds its
-policy to them, a sink, and agents that follow the control topic; under a steady rate of other events. An agent of the
-bench's own loops, through the real SDK, until the guard refuses a call. The delay begins when the call whose event made
-the loop critical had come back, and ends when the next refused call raised: agent, broker, worker, broker, worker,
-broker, agent. Which call made the loop critical is read from the anomaly that the command names.
+Everything on that way runs as production starts it: agents that write events and follow the control topic, a broker,
+and a worker that finds loops and holds its policy to them; under a steady rate of other events. An agent of the bench's
+own loops, through the real SDK, until the guard refuses a call. The delay begins when the call whose event made the
+loop critical had come back, which is before the produce call, and ends when the next refused call raised. Which call
+made the loop critical is read from the anomaly that the command names.
+
+It is measured twice: so, and with a sink and ClickHouse on the same cores, which store all of it meanwhile and are not
+on the way.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,15 +58,30 @@ class Stop:
     critical_at: float
     """When the call that made the loop critical had come back."""
     detected_at: float
-    commanded_at: float
-    """When the broker appended the anomaly, which is the command's own time."""
     refused_at: float
 
 
 def measure(context: Context) -> Result:
     """Runs the part. Raises `BenchError` where the pipeline does not come up or the agents fail."""
+    figures: Figures = {}
+    problems: list[str] = []
+    for name, storing in (("", False), ("storing_", True)):
+        turn = _turn(context, name, storing)
+        figures |= turn.figures
+        problems += turn.problems
+    return Result("control", figures, problems=tuple(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    figures: Figures
+    problems: list[str]
+
+
+def _turn(context: Context, name: str, storing: bool) -> _Turn:
+    """One measurement; `name` begins its figures' names."""
     options, servers = context.options, context.servers
-    settings = servers.settings("control.", "control")
+    settings = servers.settings(f"control-{name.strip('_')}.", "control")
     config = servers.folder / "control.yaml"
     config.write_text(POLICY, encoding="utf-8")
     settings = settings.model_copy(update={"config": config})
@@ -77,14 +96,16 @@ def measure(context: Context) -> Result:
         seed=5,
     )
     loops = Loops(settings.kafka, settings.prefix, options.delay_s, LOOPS_PER_S)
-    with (
-        database(settings),
-        servers.part("process", settings) as worker,
-        servers.part("sink", settings) as sink,
-    ):
-        context.tell("control: waiting for the worker and the sink")
+    with ExitStack() as running:
+        worker = running.enter_context(servers.part("process", settings))
+        sink = None
+        if storing:
+            running.enter_context(database(settings))
+            sink = running.enter_context(servers.part("sink", settings))
+        context.tell("control: waiting for the worker" + (" and the sink" if storing else ""))
         warm_up(servers, settings, worker, sink, pace)
-        context.tell(f"control: {rate:,} other events/s for {options.delay_s:.0f} s, and runs that loop")
+        beside = ", all of it stored" if storing else ""
+        context.tell(f"control: {rate:,} other events/s for {options.delay_s:.0f} s{beside}, and runs that loop")
         before = (worker.usage().cpu_s, time.monotonic())
         with servers.module("paced", pace.to_json(), says=True) as sender:
             traffic = Listener(sender)
@@ -113,7 +134,7 @@ def measure(context: Context) -> Result:
         problems.append(f"control: {len(runs) - len(stopped)} of {len(runs)} looping runs were not stopped")
     if wrong := sorted({run["stop_reason"] for run in stopped} - {"loop_detected"}):
         problems.append(f"control: runs ended for another reason than their loop: {', '.join(wrong)}")
-    return Result("control", figures, problems=tuple(problems))
+    return _Turn({name + figure: value for figure, value in figures.items()}, problems)
 
 
 def _hear(looper: Child) -> list[dict[str, Any]]:
@@ -153,7 +174,6 @@ def _stops(runs: list[dict[str, Any]], anomalies: Mapping[str, dict[str, Any]], 
                 Stop(
                     run["ends"][anomaly["step_id"]],
                     epoch_ms(anomaly["detected_ms"]) / 1000,
-                    command.ts_ms / 1000,
                     run["refused_at"],
                 )
             )

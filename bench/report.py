@@ -12,6 +12,7 @@ HEADS = {
     "process": "one worker, its whole job",
     "sink": "Kafka to ClickHouse",
     "delay": "from the produce call on",
+    "control": "from a critical loop to the next call being refused",
     "sdk": "what a tool call costs an agent",
     "detection": "what is seen, and what is said wrongly",
 }

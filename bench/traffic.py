@@ -34,14 +34,18 @@ def hear(sender: Child, say: Say = lambda _line: None) -> dict[str, Any]:
     raise BenchError(f"{sender.name}: the sender ended without a word")
 
 
-def warm_up(servers: Servers, settings: Settings, worker: Child, sink: Child, pace: Pace) -> int:
-    """Sends a second's worth, and waits until both have committed it; returns how many events it was."""
+def warm_up(servers: Servers, settings: Settings, worker: Child, sink: Child | None, pace: Pace) -> int:
+    """Sends a second's worth, and waits until both have committed it; returns how many events it was.
+
+    `sink` is None where nothing is stored.
+    """
     few = replace(pace, events=pace.rate, seed=pace.seed + 1)
     with servers.module("paced", few.to_json(), says=True) as sender:
         sent = hear(sender)["sent"]
     meter = Meter(settings.kafka, few.topic, {})
     meter.follow(f"{settings.prefix}runwatch-processors", worker, most_s=60)
-    meter.follow(f"{settings.prefix}runwatch-sink", sink, most_s=60)
+    if sink is not None:
+        meter.follow(f"{settings.prefix}runwatch-sink", sink, most_s=60)
     return int(sent)
 
 

@@ -5,6 +5,7 @@ Pure but for its own state: the same events in any frames give the same anomalie
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,9 +88,10 @@ class Folded:
     """What came out of events that were folded in."""
 
     anomalies: list[Anomaly] = field(default_factory=list)
-    parts: list[dict[str, Any]] = field(default_factory=list)
-    """Window parts of stretches of log time that these events ended. They must be sent before the events are
-    committed, since a replay begins at the stretch of the last committed event."""
+    parts: Iterator[dict[str, Any]] | None = None
+    """Window parts of stretches of log time that these events ended, if they ended any; thousands, to be taken at
+    leisure. They must be sent before the events are committed, since a replay begins at the stretch of the last
+    committed event."""
     fleet_parts: list[dict[str, Any]] = field(default_factory=list)
     """The same, of what happens to the whole fleet."""
 
@@ -124,7 +126,7 @@ class PartitionFold:
         log_ms = self.log_ms = max(log_ms, self.log_ms)
         stretch_ms = stretch_start(log_ms, self.rules.windows.stretch)
         if stretch_ms > self._stretch_ms:
-            out.parts = self.tally.parts(log_ms, over_ms=stretch_ms)
+            out.parts = self.tally.changed(log_ms, over_ms=stretch_ms)
             out.fleet_parts = self.fleet.parts(log_ms, over_ms=stretch_ms)
             self._stretch_ms = stretch_ms
         self._sweep(log_ms)

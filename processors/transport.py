@@ -176,7 +176,7 @@ class FrameConsumer(driver.Consumer):  # type: ignore[misc]
                 self.log.warning("Seeking during a rebalance: %r", error)
             return
         generation = self.app.consumer_generation_id
-        self._thread.is_light = sum(map(len, records.values())) < LIGHT
+        self.app.is_light = self._thread.is_light = sum(map(len, records.values())) < LIGHT
         for tp, batch in sorted(records.items(), key=self._urgency):
             for frame in self._frames(tp, batch):
                 if not self.flow_active or self.app.consumer_generation_id != generation:
@@ -306,6 +306,8 @@ class FrameApp(App):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._out = 0
+        self.is_light = True
+        """Whether there is little to do, as far as the last fetch tells."""
         self.worked_on = asyncio.Event()
         """Set while no frame waits to be worked on."""
         self.worked_on.set()

@@ -74,6 +74,12 @@ class EventWatch:
             return iter(())
         return held[1].tally.changed(now_ms if partition in self._caught_up else held[1].log_ms)
 
+    def group(self, partition: int) -> None:
+        """Does now what `parts` would begin with: half of its work, between which and the rest others have a turn."""
+        held = self._folds.get(partition)
+        if held is not None:
+            held[1].tally.group()
+
     def fleet_parts(self, partition: int, now_ms: int) -> list[dict[str, Any]]:
         """As `parts`: the partition's fleet parts to send now."""
         held = self._folds.get(partition)

@@ -145,7 +145,7 @@ class Tally:
         self._buffer.append((columns, log_ms, next_offset))
         self._buffered += columns.height
         if self._buffered >= self.rules.buffer_events:
-            self._group()
+            self.group()
 
     def parts(self, log_ms: int, over_ms: int = 0) -> list[dict[str, Any]]:
         """As `changed`, all at once."""
@@ -173,7 +173,7 @@ class Tally:
 
     def _to_send(self, log_ms: int, over_ms: int) -> tuple[Iterator[dict[str, Any]], ...]:
         """The parts of agents, and those of tools, each by stretch, window and group."""
-        self._group()
+        self.group()
         if self._totals is None or not self._totals.height:
             return ()
         totals = self._totals.with_columns(closed=self._closed(log_ms), over=pl.col("slot_ms") < over_ms)
@@ -210,8 +210,8 @@ class Tally:
 
     # -- grouping ----------------------------------------------------------------------------------
 
-    def _group(self) -> None:
-        """Groups what is buffered and adds it to the tallies."""
+    def group(self) -> None:
+        """Groups what is buffered and adds it to the tallies; may be called at any time, and changes no part."""
         if not self._buffer:
             return
         # One sum or mean that is not a number would never be one again.

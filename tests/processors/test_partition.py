@@ -32,7 +32,7 @@ class Folding:
     def add(self, events: list[dict[str, Any]], first: int = 0, log_ms: int = T0) -> None:
         out = self.fold.add(columns(events), offsets(first, len(events)), log_ms)
         self.anomalies += out.anomalies
-        self.latest.take(out.parts)
+        self.latest.take(out.parts or ())
 
     def finish(self, log_ms: int = T0 + 10**9) -> Folding:
         self.latest.take(self.fold.tally.parts(log_ms, log_ms))
