@@ -25,8 +25,21 @@ app = typer.Typer(
 )
 
 _MODULES = (
-    "demo", "stack", "ingest", "ask", "show", "replay", "backtest", "rules", "config_file", "control", "alerts", "snapshots", "run", "bench",
-)  # fmt: skip
+    "demo",
+    "stack",
+    "ingest",
+    "ask",
+    "show",
+    "replay",
+    "backtest",
+    "rules",
+    "config_file",
+    "control",
+    "alerts",
+    "snapshots",
+    "run",
+    "bench",
+)
 for _module in _MODULES:
     importlib.import_module(f".commands.{_module}", __package__).register(app)
 
