@@ -230,10 +230,8 @@ class Delivery:
         if not places:
             return  # another process tells this receiver
         starts = consumer.committed(places, timeout=ASK_S)
-        new = [place for place in starts if place.offset == OFFSET_INVALID]
-        since = [TopicPartition(self._topic, place.partition, _now_ms() - LOOK_BACK_MS) for place in new]
-        found = consumer.offsets_for_times(since, timeout=ASK_S) if since else []
-        starts = [*(place for place in starts if place.offset != OFFSET_INVALID), *found]
+        new = [place.partition for place in starts if place.offset == OFFSET_INVALID]
+        starts = [*(place for place in starts if place.offset != OFFSET_INVALID), *self._lately(consumer, new)]
         told = Told()
         for anomaly in self._memory.told(self._name):
             told.put(anomaly)
@@ -244,6 +242,23 @@ class Delivery:
         self._held = False
         consumer.assign(starts)
         log.info("%s is told of what is found", self._name)
+
+    def _lately(self, consumer: Consumer, partitions: list[int]) -> list[TopicPartition]:
+        """Where to begin for a receiver that is new: at what was found lately."""
+        # Asked first, and as numbers. Where nothing was found lately, Kafka answers "the end", which is where the topic
+        # ends when the reading begins, half a second later: what is found meanwhile would be told to nobody.
+        ends = {
+            partition: consumer.get_watermark_offsets(
+                TopicPartition(self._topic, partition), timeout=ASK_S, cached=False
+            )[1]
+            for partition in partitions
+        }
+        since = [TopicPartition(self._topic, partition, _now_ms() - LOOK_BACK_MS) for partition in partitions]
+        found = consumer.offsets_for_times(since, timeout=ASK_S) if since else []
+        return [
+            place if place.offset >= 0 else TopicPartition(self._topic, place.partition, ends[place.partition])
+            for place in found
+        ]
 
     def _on_revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
         self._commit(asynchronous=False)

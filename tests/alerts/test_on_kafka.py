@@ -281,6 +281,16 @@ def test_killed_again_and_again_in_a_stream_each_is_told(
         assert sum(counts.values()) <= len(expected) + 2
 
 
+def test_what_is_found_while_a_new_receiver_begins_is_told(its: Settings) -> None:
+    names = [f"d{number}" for number in range(5)]
+    # Its reading begins somewhere among these.
+    with Hook() as hook, telling(its, to(hook)):
+        for name in names:
+            say(its, drift(name, agent=f"agent-{name}"))
+            time.sleep(0.8)
+        until(lambda: [f"open {name}" for name in names] == hook.told, lambda: hook.told)
+
+
 def test_two_of_them_tell_it_once(its: Settings) -> None:
     with Hook() as hook, telling(its, to(hook)), telling(its, to(hook)):
         time.sleep(3)
