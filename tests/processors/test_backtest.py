@@ -137,7 +137,7 @@ class Stream:
         for partition, some in self._spread([(one.run_id, one.to_record()) for one in events], schema):
             out = self.events.take(self._frame("events", partition, some, log_ms))
             self.found += out.anomalies
-            self._send(out.parts, out.fleet_parts, log_ms)
+            self._send(out.parts or (), out.fleet_parts, log_ms)
         self.tick(log_ms)
 
     def tick(self, log_ms: int) -> None:
