@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..config import Settings
-from ..control.follow import Follower
+from ..control.follow import read_once
 from ..control.scopes import run_scope
 from ..schemas.avro import load
 from ..schemas.events import epoch_ms
@@ -158,25 +158,21 @@ def _anomalies(values: Any) -> dict[str, dict[str, Any]]:
 
 def _stops(runs: list[dict[str, Any]], anomalies: Mapping[str, dict[str, Any]], settings: Settings) -> list[Stop]:
     """Each stopped run with the anomaly that its command names."""
-    follower = Follower({"bootstrap.servers": settings.kafka}, settings.topic(CONTROL.name), LocalRegistry)
-    follower.start()
-    try:
-        if not follower.wait_loaded(15.0):
-            raise BenchError("control: the control topic cannot be read")
-        now_ms = int(time.time() * 1000)
-        stops = []
-        for run in runs:
-            command = follower.state.standing(run_scope(run["run_id"]), now_ms)
-            if run["refused_at"] is None or command is None:
-                continue
-            anomaly = anomalies[command.anomaly_id or ""]
-            stops.append(
-                Stop(
-                    run["ends"][anomaly["step_id"]],
-                    epoch_ms(anomaly["detected_ms"]) / 1000,
-                    run["refused_at"],
-                )
+    read = read_once({"bootstrap.servers": settings.kafka}, settings.topic(CONTROL.name), LocalRegistry, 15.0)
+    if not read.loaded:
+        raise BenchError("control: the control topic cannot be read")
+    now_ms = int(time.time() * 1000)
+    stops = []
+    for run in runs:
+        command = read.state.standing(run_scope(run["run_id"]), now_ms)
+        if run["refused_at"] is None or command is None:
+            continue
+        anomaly = anomalies[command.anomaly_id or ""]
+        stops.append(
+            Stop(
+                run["ends"][anomaly["step_id"]],
+                epoch_ms(anomaly["detected_ms"]) / 1000,
+                run["refused_at"],
             )
-        return stops
-    finally:
-        follower.close()
+        )
+    return stops

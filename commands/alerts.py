@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .. import config
+from .commanding import ForOption, duration_ms, give, now_ms, read_control
 from .config_file import load_config_file
-from .control import ForOption, _duration_ms, _give
 from .exits import FOUND, MISUSED, Fail
 from .output import Format, FormatOption, clock, print_rows, say
 from .run import _log
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from ..alerts.choose import Quiet
     from ..settings.alerts import Alerts, Receiver
 
-LOADED_S = 10.0
 _RECEIVERS = ("receiver", "kind", "to", "severity", "rules", "agents")
 _SILENCES = ("rule", "agent", "until", "by", "why")
 
@@ -105,12 +103,12 @@ def silence(
     if lift:
         if lasting is not None:
             raise Fail("Give one of --for and --lift.", MISUSED)
-        _give(config.load(), scope, "allow", why, None)
+        give(config.load(), scope, "allow", why, None)
         return
     if lasting is None:
         raise Fail("Say for how long: --for 2h. What is never to be told is a matter of the policy.", MISUSED)
-    _duration_ms(lasting)
-    _give(config.load(), scope, "stop", why, lasting)
+    duration_ms(lasting)
+    give(config.load(), scope, "stop", why, lasting)
 
 
 # -- parts -----------------------------------------------------------------------------------------
@@ -143,19 +141,11 @@ def _list(settings: config.Settings, said: Alerts, form: Format) -> None:
 
 def _silences(settings: config.Settings, said: Alerts) -> list[Quiet]:
     from ..alerts.choose import Silences
-    from ..control.follow import Follower
-    from ..schemas.registry import open_registry
-    from ..schemas.topics import CONTROL
 
-    topic = settings.topic(CONTROL.name)
-    follower = Follower({"bootstrap.servers": settings.kafka}, topic, lambda: open_registry(settings.registry))
-    follower.start()
-    try:
-        if not follower.wait_loaded(LOADED_S):
-            say(f"The Kafka broker at {settings.kafka} does not answer: silences that were sent are not shown.")
-        return Silences(said.silences, follower.state).standing(_now_ms())
-    finally:
-        follower.close()
+    read = read_control(settings)
+    if not read.loaded:
+        say(f"The Kafka broker at {settings.kafka} does not answer: silences that were sent are not shown.")
+    return Silences(said.silences, read.state).standing(now_ms())
 
 
 def _row(one: Quiet) -> dict[str, Any]:
@@ -169,11 +159,7 @@ def _test(receiver: Receiver, said: Alerts) -> dict[str, Any]:
     from ..alerts.senders.unsent import Unsent
 
     try:
-        build(receiver, os.environ, said.link).send(trial_message(receiver, _now_ms()))
+        build(receiver, os.environ, said.link).send(trial_message(receiver, now_ms()))
     except (ReceiverError, Unsent) as error:
         return {"receiver": receiver.name, "sent": False, "said": str(error)}
     return {"receiver": receiver.name, "sent": True, "said": f"told, at {place_of(receiver, os.environ)}."}
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

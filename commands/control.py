@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import getpass
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .. import config
+from .commanding import ForOption, give, now_ms, read_control
 from .config_file import load_config_file
 from .exits import AWAY, MISUSED, Fail
-from .output import Format, FormatOption, clock, console, print_rows, say
+from .output import Format, FormatOption, clock, print_rows, say
 from .reader import open_reader
 
 if TYPE_CHECKING:
     from ..control.state import ControlState
-    from ..schemas.controls import Control, Mode
+    from ..schemas.controls import Control
 
-LOADED_S = 15.0
-"""How long the control topic may take to be read."""
 _STANDING = ("scope", "mode", "since", "until", "by", "why")
 _HISTORY = ("ts", "entry", "who", "scope", "what", "why")
 _WAITING = ("approval", "since", "agent", "tool", "args_sha", "run_id")
@@ -38,7 +35,6 @@ ScopeArgument = Annotated[
     str, typer.Argument(help="`fleet`, `agent:NAME`, `version:NAME@VERSION`, `tool:NAME` or `run:ID`.")
 ]
 WhyOption = Annotated[str, typer.Option("--why", help="The reason, for the audit and for whoever is stopped.")]
-ForOption = Annotated[str | None, typer.Option("--for", help="How long, such as 90s, 10m or 1.5h; else until allowed.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -69,7 +65,7 @@ def kill(
         mode = "stop" if scope.startswith("run:") else _switch_mode(settings)
     if mode not in ("stop", "disable_writes"):
         raise Fail(f"--mode is stop or disable_writes, and this is {mode!r}.", MISUSED)
-    _give(settings, _binding(scope), "stop" if mode == "stop" else "disable_writes", why, lasting)
+    give(settings, _binding(scope), "stop" if mode == "stop" else "disable_writes", why, lasting)
 
 
 def allow(scope: ScopeArgument, why: WhyOption) -> None:
@@ -79,7 +75,7 @@ def allow(scope: ScopeArgument, why: WhyOption) -> None:
 
     Example: [bold]runwatch allow agent:support --why "mended in 1.4.3"[/bold]
     """
-    _give(config.load(), _binding(scope), "allow", why, None)
+    give(config.load(), _binding(scope), "allow", why, None)
 
 
 def approve(
@@ -103,7 +99,7 @@ def approve(
         return
     if not why.strip():
         raise Fail("Say why: --why is kept in the audit.", MISUSED)
-    _give(settings, approval_scope(approval), "stop" if deny else "allow", why, lasting)
+    give(settings, approval_scope(approval), "stop" if deny else "allow", why, lasting)
 
 
 def control(
@@ -127,10 +123,10 @@ def control(
         return
     from ..control.scopes import parse
 
-    now_ms = _now_ms()
+    at_ms = now_ms()
     rows = [
         _row(one)
-        for one in _state(settings).commands(now_ms)
+        for one in _state(settings).commands(at_ms)
         if (not scope or one.scope == scope) and (everything or (one.mode != "allow" and parse(one.scope).binds_agents))
     ]
     columns = _STANDING if form is Format.table else (*_STANDING, "anomaly_id", "control_id")
@@ -138,25 +134,6 @@ def control(
 
 
 # -- parts -----------------------------------------------------------------------------------------
-
-
-def _give(settings: config.Settings, scope: str, mode: Mode, why: str, lasting: str | None) -> None:
-    """Sends a command and says what it does."""
-    from ..control.send import send
-    from ..schemas.controls import Control
-    from ..schemas.ids import uuid7
-    from ..schemas.registry import open_registry
-    from ..schemas.topics import CONTROL
-
-    if not why.strip():
-        raise Fail("Say why: --why is kept in the audit.", MISUSED)
-    now_ms = _now_ms()
-    expires_ms = None if lasting is None else now_ms + _duration_ms(lasting)
-    command = Control(uuid7(now_ms), scope, mode, now_ms, why.strip(), _me(), expires_ms)
-    topic = settings.topic(CONTROL.name)
-    send({"bootstrap.servers": settings.kafka}, topic, open_registry(settings.registry), command)
-    until = "" if expires_ms is None else f" until {clock(expires_ms)} UTC"
-    console.print(f"{scope}: {mode}{until}.", highlight=False, markup=False)
 
 
 def _binding(scope: str) -> str:
@@ -172,33 +149,24 @@ def _binding(scope: str) -> str:
 
 
 def _state(settings: config.Settings) -> ControlState:
-    """The topic as it stands. Raises `Fail` where the broker does not answer."""
-    from ..control.follow import Follower
-    from ..schemas.registry import open_registry
-    from ..schemas.topics import CONTROL
-
-    topic = settings.topic(CONTROL.name)
-    follower = Follower({"bootstrap.servers": settings.kafka}, topic, lambda: open_registry(settings.registry))
-    follower.start()
-    try:
-        if not follower.wait_loaded(LOADED_S):
-            raise Fail(f"The Kafka broker at {settings.kafka} does not answer; is it up?", AWAY)
-        if follower.ignored:
-            say(f"{follower.ignored:,} messages of {topic} are no commands; nobody goes by them.")
-        return follower.state
-    finally:
-        follower.close()
+    """What stands in the topic. Raises `Fail` where the broker does not answer."""
+    read = read_control(settings)
+    if not read.loaded:
+        raise Fail(f"The Kafka broker at {settings.kafka} does not answer; is it up?", AWAY)
+    if read.ignored:
+        say(f"{read.ignored:,} messages of the control topic are no commands; nobody goes by them.")
+    return read.state
 
 
 def _list_waiting(settings: config.Settings, form: Format) -> None:
     from ..control.scopes import approval_id, approval_scope
 
-    now_ms = _now_ms()
+    at_ms = now_ms()
     state = _state(settings)
     rows: list[dict[str, Any]] = []
     for row in open_reader(settings).rows(_UNAPPROVED):
         approval = approval_id(row["run_id"], row["tool"], row["args_sha"])
-        if state.standing(approval_scope(approval), now_ms) is None:
+        if state.standing(approval_scope(approval), at_ms) is None:
             rows.append({"approval": approval, **row})
     print_rows(rows, _WAITING, form, "No write waits to be approved.")
 
@@ -218,26 +186,3 @@ def _row(command: Control) -> dict[str, Any]:
 
 def _switch_mode(settings: config.Settings) -> str:
     return load_config_file(settings.config).controls.kill_switch.mode
-
-
-def _duration_ms(text: str) -> int:
-    from ..settings.section import parse_duration
-
-    try:
-        found = parse_duration(text)
-    except ValueError as error:
-        raise Fail(f"--for: {error}.", MISUSED) from error
-    if not isinstance(found, int) or found <= 0:
-        raise Fail("--for is to be longer than nothing.", MISUSED)
-    return found
-
-
-def _me() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in some containers
-        return "unknown"
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

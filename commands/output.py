@@ -38,6 +38,17 @@ class Format(StrEnum):
     csv = "csv"
 
 
+class WholeFormat(StrEnum):
+    """How one thing is printed that is more than rows, such as a run."""
+
+    table = "table"
+    json = "json"
+    jsonl = "jsonl"
+
+
+SHORT_HASH = 8
+"""Digits of a hash that a person needs to tell one from another."""
+
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to print: for people, or for scripts.")]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,25 +11,15 @@ from rich.text import Text
 
 from .. import config
 from .exits import FOUND, MISUSED, Fail
-from .output import Format, console, counted, print_json, print_rows
+from .output import SHORT_HASH, Format, WholeFormat, console, counted, print_json, print_rows
 from .table import visible
 
 if TYPE_CHECKING:
     from ..playback.record import Record
 
 _COLUMNS = ("t_s", "seq", "what", "args", "result", "status", "duration_ms", "note")
-_SHORT = 8
-"""Digits of a hash that a person needs to tell one from another."""
 _WIDE = 60
 """Characters of a content that are shown in a table; JSON has all."""
-
-
-class TimelineFormat(StrEnum):
-    """How a timeline is printed."""
-
-    table = "table"
-    json = "json"
-    jsonl = "jsonl"
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +37,7 @@ def replay(
     token_file: Annotated[
         Path | None, typer.Option(help="File with the key that opens snapshots; else RUNWATCH_SNAPSHOT_TOKEN has it.")
     ] = None,
-    form: Annotated[TimelineFormat, typer.Option("--format", "-f", help="How to print it.")] = TimelineFormat.table,
+    form: Annotated[WholeFormat, typer.Option("--format", "-f", help="How to print it.")] = WholeFormat.table,
 ) -> None:
     """Print a run's timeline: its steps in order, what was repeated or refused, and why it stopped.
 
@@ -68,9 +57,9 @@ def replay(
         "ending": ending(record),
         "parts": record.parts(),
     }
-    if form is TimelineFormat.json:
+    if form is WholeFormat.json:
         print_rows([whole], (), Format.json, "")
-    elif form is TimelineFormat.jsonl:
+    elif form is WholeFormat.jsonl:
         print_json(whole)
     else:
         _print(whole)
@@ -142,7 +131,7 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
 def _content(row: dict[str, Any], name: str) -> str | None:
     digest = row[f"{name}_sha"]
     if name not in row:
-        return None if digest is None else f"#{digest[:_SHORT]}"
+        return None if digest is None else f"#{digest[:SHORT_HASH]}"
     text = json.dumps(row[name], ensure_ascii=False)
     return text if len(text) <= _WIDE else text[: _WIDE - 1] + "…"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +9,7 @@ from rich.text import Text
 
 from .. import config
 from .exits import FOUND, Fail
-from .output import Format, console, counted, print_json, print_rows
+from .output import SHORT_HASH, Format, WholeFormat, console, counted, print_json, print_rows
 from .reader import open_reader
 from .table import visible
 
@@ -21,16 +20,6 @@ _CALLS = ("seq", "tool", "args_sha", "status", "error", "http_status", "result_s
 _ALWAYS = frozenset(("seq", "tool", "args_sha", "status", "result_sha"))
 _VERSIONS = ("seq", "agent", "agent_version", "model", "prompt_sha", "tools_sha")
 _USAGE = ("tool_calls", "input_tokens", "output_tokens", "cost_usd")
-_SHORT = 8
-"""Digits of a hash that a person needs to tell one from another."""
-
-
-class StoryFormat(StrEnum):
-    """How a run's story is printed."""
-
-    table = "table"
-    json = "json"
-    jsonl = "jsonl"
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def show(
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="The run, as `runwatch runs` lists it.")],
-    form: Annotated[StoryFormat, typer.Option("--format", "-f", help="How to print it.")] = StoryFormat.table,
+    form: Annotated[WholeFormat, typer.Option("--format", "-f", help="How to print it.")] = WholeFormat.table,
 ) -> None:
     """Answer the five questions about a run.
 
@@ -52,9 +41,9 @@ def show(
     story = open_reader(config.load()).show(run_id)
     if story is None:
         raise Fail(f"No event of run {run_id} is stored; `runwatch runs` lists the latest ones.", FOUND)
-    if form is StoryFormat.table:
+    if form is WholeFormat.table:
         _print(story)
-    elif form is StoryFormat.json:
+    elif form is WholeFormat.json:
         print_rows([_plain(story)], (), Format.json, "")
     else:
         print_json(_plain(story))
@@ -119,7 +108,7 @@ def _told(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _shortened(row: dict[str, Any], *names: str) -> dict[str, Any]:
-    return row | {name: row[name][:_SHORT] for name in names if row[name]}
+    return row | {name: row[name][:SHORT_HASH] for name in names if row[name]}
 
 
 def _question(number: str, text: str) -> None:

@@ -282,3 +282,15 @@ class Follower:
         elif error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
             self._lost()
             self._tell("refused", "the Kafka broker refuses the reader of %s: %s", self._topic, error.str())
+
+
+def read_once(config: Mapping[str, Any], topic: str, registry: Callable[[], Registry], timeout_s: float) -> Follower:
+    """A follower that has read the topic to its end and is closed; where the broker does not answer in time it is not
+    `loaded`. Arguments as `Follower` has them."""
+    follower = Follower(config, topic, registry)
+    follower.start()
+    try:
+        follower.wait_loaded(timeout_s)
+    finally:
+        follower.close()
+    return follower

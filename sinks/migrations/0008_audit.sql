@@ -15,5 +15,8 @@ SELECT
     ifNull(toString(stop_reason), '') AS why, run_id, toString(agent) AS agent, ifNull(toString(tool), '') AS tool,
     '' AS anomaly_id, CAST(NULL AS Nullable(DateTime64(3, 'UTC'))) AS expires_at
 FROM {database}.events_stored FINAL
--- As schemas/reasons.py has them in REFUSALS.
-WHERE status = 'error' AND error IN ('RunStopped', 'ToolDenied', 'ApprovalRequired');
+-- As schemas/reasons.py has them in REFUSALS; an error class of that name may be the agent's own.
+WHERE kind != 'stop' AND status = 'error' AND stop_reason IN (
+    'approval_required', 'denied', 'killed', 'loop_detected', 'max_cost', 'max_seconds', 'max_steps', 'max_tokens',
+    'max_tool_calls'
+);

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runwatch.schemas import reasons
 from runwatch.schemas.avro import AvroSchema, load
 from runwatch.sinks.rollup import roll_up
 
@@ -41,12 +44,19 @@ def test_the_audit_has_what_was_said_and_what_was_refused(store: Any, event_sche
     refused = an_event(
         seq=1, ts_ms=3000, agent="a@b", tool="t", status="error", error="ToolDenied", stop_reason="denied"
     )
-    store.insert("events_in", event_schema, [refused, an_event(seq=2, ts_ms=4000, status="error", error="Timeout")])
+    own = an_event(seq=2, ts_ms=4000, status="error", error="ToolDenied")
+    end = an_event(seq=3, ts_ms=5000, kind="stop", stop_reason="killed")
+    store.insert("events_in", event_schema, [refused, own, end])
     assert [
         ("command", "me", "agent:a@b", "stop", "w", "", "a@b", "", ""),
         ("command", "me", "version:a@b@1.2", "stop", "w", "", "a@b", "", "n1"),
         ("refusal", "a@b", "run:r1", "ToolDenied", "denied", "r1", "a@b", "t", ""),
     ] == store.rows("SELECT entry, who, scope, what, why, run_id, agent, tool, anomaly_id FROM audit ORDER BY ts")
+
+
+def test_the_audit_knows_every_reason_to_refuse(root: Path) -> None:
+    text = (root / "sinks" / "migrations" / "0008_audit.sql").read_text(encoding="utf-8")
+    assert reasons.REFUSALS == set(re.findall(r"'(\w+)'", text.rpartition("stop_reason IN (")[2]))
 
 
 def test_a_whole_run_is_one_row(store: Any, event_schema: AvroSchema, an_event: Make) -> None:
