@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from ..control.state import ControlState
 from ..schemas import topics
 from ..schemas.registry import Registry, open_registry
 from ..settings.alerts import Alerts, Receiver
+from ..signals import stop_on_signals
 from .build import Sender, build
 from .choose import Choice, MayBeTold, Silences
 from .deliver import Delivery, Desk, Stats, consumer_config
@@ -46,7 +46,7 @@ def run_alerts(
     `may_be_told`: the policy's word. A receiver that cannot be used is told of in the log, and the others are told all
     the same. Raises `ReceiverError` where none can. Returns what it did, by receiver.
     """
-    stop = stop or _stop_on_signals()
+    stop = stop or stop_on_signals()
     senders = _senders(alerts, os.environ if environ is None else environ)
     if not senders:
         log.warning("no receivers are set under alerts.receivers: nobody is told of anything")
@@ -164,10 +164,3 @@ def _make_topics(settings: Settings) -> None:
     except topics.TopicsError as error:
         # They may be there all the same: many may read topics and not make them.
         log.warning("%s", error)
-
-
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop

@@ -192,12 +192,13 @@ class _Wiring:
         said: asyncio.Future[Any] = self._say(out.anomalies)
         if out.anomalies:
             said = asyncio.gather(said, self.enforcement.at_once(out.anomalies))
-        if out.parts is None and not self._ticking:
-            return said
+        sent: list[Any] = [said]
+        if out.parts is not None:
+            sent += asyncio.ensure_future(self._send_in_turns(out.parts)), self._send_fleet_parts(out.fleet_parts)
         # The frame may be the first of a stretch, and once it is committed the one before is told no more: what a
         # tick sent of that must have arrived too.
-        parts = asyncio.ensure_future(self._send_in_turns(out.parts or iter(())))
-        return asyncio.gather(said, parts, self._send_fleet_parts(out.fleet_parts), *self._ticking)
+        sent += self._ticking
+        return said if len(sent) == 1 else asyncio.gather(*sent)
 
     def _windows(self, frame: Frame) -> asyncio.Future[Any]:
         return self._say(self.window_watch.take(frame))

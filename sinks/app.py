@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from ..clickhouse import StoreAway, connect, told
 from ..config import Settings
 from ..schemas import topics
 from ..schemas.registry import open_registry
+from ..signals import stop_on_signals
 from .batch import Bad, Limits
 from .consume import Loop, consumer_config
 from .deadletter import DeadLetters
@@ -52,7 +52,7 @@ def run_sink(
     not help.
     """
     if stop is None:
-        stop = _stop_on_signals()
+        stop = stop_on_signals()
     stats = stats if stats is not None else Stats()
     if not _prepare(settings, keep or Keep(), stop):
         return stats
@@ -130,10 +130,3 @@ def _prepare(settings: Settings, keep: Keep, stop: threading.Event) -> bool:
         keep_topics(settings, keep)
         return not stop.is_set()
     return False
-
-
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
