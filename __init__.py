@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .control.guardrails import Budgets, Guardrails, KillSwitch, ToolPolicy, Writes
     from .control.snapshots import Snapshots
+    from .control.spool import Spool
     from .playback.errors import NotRecorded, RecordedError
     from .playback.executor import Replay
     from .playback.replay import replay
@@ -42,6 +43,7 @@ __all__ = [
     "RunStopped",
     "RunwatchError",
     "Snapshots",
+    "Spool",
     "SqliteStore",
     "ToolDenied",
     "ToolPolicy",
@@ -66,6 +68,7 @@ _HOMES = {
     "RunStopped": ".producers.guard.refusals",
     "RunwatchError": ".schemas.errors",
     "Snapshots": ".control.snapshots",
+    "Spool": ".control.spool",
     "SqliteStore": ".producers.guard.store",
     "ToolDenied": ".producers.guard.refusals",
     "ToolPolicy": ".control.guardrails",

@@ -37,7 +37,10 @@ _MODULES = (
     "control",
     "alerts",
     "snapshots",
+    "deadletter",
     "run",
+    "doctor",
+    "console",
     "bench",
 )
 for _module in _MODULES:

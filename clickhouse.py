@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from .config import Settings
 from .schemas.errors import RunwatchError
+from .secret import SecretError
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -35,6 +37,7 @@ _BAD_DATA = {
 """Parse errors, values out of range, `VIOLATED_CONSTRAINT` (469); 1001 is how the Avro library's own surface."""
 _CODE = re.compile(r"\bCode: (\d+)")
 _NETWORK = re.compile(r"\[Errno -?\d+\] ([\w ]+)|((?:read )?timed out)", re.IGNORECASE)
+_UNTRUSTED = re.compile(r"\[SSL(?:: \w+)?\] ([^(\[]+)")
 
 
 # Both tell of every failed attempt, with tracebacks; a `StoreError` tells it once and in words.
@@ -75,22 +78,74 @@ def connect(settings: Settings, *, timeout_s: float = 300.0, **client_settings: 
     place = urlsplit(settings.clickhouse)
     if place.scheme not in ("http", "https") or not place.hostname:
         raise StoreDenied(
-            f"ClickHouse's address is http://HOST:PORT or https://HOST:PORT, and this is {settings.clickhouse!r}; "
-            "set RUNWATCH_CLICKHOUSE"
+            "ClickHouse's address is http://HOST:PORT or https://HOST:PORT, and this is not; set RUNWATCH_CLICKHOUSE"
         )
+    if place.username is not None or place.password is not None:
+        # An address is shown in logs and errors.
+        raise StoreDenied(
+            "ClickHouse's address holds a user or a password; take them out of RUNWATCH_CLICKHOUSE, and set "
+            "RUNWATCH_CLICKHOUSE_USER and RUNWATCH_CLICKHOUSE_PASSWORD (or its _FILE)"
+        )
+    password = known(settings.clickhouse_secret)
+    encryption = _encryption(settings, password) if place.scheme == "https" else {}
     with told(settings):
         return clickhouse_connect.get_client(
             interface=place.scheme,
             host=place.hostname,
             port=place.port or (8443 if place.scheme == "https" else 8123),
             username=settings.clickhouse_user,
-            password=settings.clickhouse_password.get_secret_value(),
+            password=password,
             connect_timeout=5,
             send_receive_timeout=timeout_s,
             # A session would forbid two requests at a time, and nothing here needs one.
             autogenerate_session_id=False,
             settings=client_settings,
+            **encryption,
         )
+
+
+def known(secret: Callable[[], str]) -> str:
+    """A secret, such as `settings.clickhouse_secret`. Raises `StoreDenied` where it cannot be had."""
+    try:
+        return secret()
+    except SecretError as error:
+        raise StoreDenied(str(error)) from None
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext:
+    """The same encryption for who speaks to ClickHouse by other means. Raises `StoreDenied`."""
+    its = _encryption(settings, "")
+    context = ssl.create_default_context(cafile=its.get("ca_cert"))
+    if "client_cert" in its:
+        context.load_cert_chain(its["client_cert"], its.get("client_cert_key"))
+    return context
+
+
+def _encryption(settings: Settings, password: str) -> dict[str, Any]:
+    """clickhouse-connect's arguments of an https address. Raises `StoreDenied` where a file does not do."""
+    files = {
+        "ca_cert": ("RUNWATCH_CLICKHOUSE_CA_FILE", settings.clickhouse_ca_file),
+        "client_cert": ("RUNWATCH_CLICKHOUSE_CERT_FILE", settings.clickhouse_cert_file),
+        "client_cert_key": ("RUNWATCH_CLICKHOUSE_KEY_FILE", settings.clickhouse_key_file),
+    }
+    its: dict[str, Any] = {}
+    for argument, (name, path) in files.items():
+        if path is None:
+            continue
+        try:
+            with path.open("rb"):
+                its[argument] = str(path)
+        except OSError as error:
+            raise StoreDenied(f"{name} names {path}, which cannot be read: {error.strerror}.") from None
+    try:
+        ssl.create_default_context(cafile=its.get("ca_cert"))
+    except ssl.SSLError:
+        raise StoreDenied(f"{files['ca_cert'][0]} names {its['ca_cert']}, which holds no certificate in PEM.") from None
+    if "client_cert" in its:
+        # A certificate alone says who we are; beside a password it is shown, and the password says it.
+        its["tls_mode"] = "strict" if password else "mutual"
+    # Else clickhouse-connect would go by certificates that it brings itself.
+    return {"ca_cert": ssl.get_default_verify_paths().cafile, **its}
 
 
 @contextmanager
@@ -111,6 +166,11 @@ def understood(error: Exception, address: str, database: str) -> StoreError:
     if code is None and (found := _CODE.search(text)):
         code = int(found[1])
     detail = _first_sentence(text)
+    if code is None and (found := _UNTRUSTED.search(text)):
+        return StoreDenied(
+            f"ClickHouse at {address} and we do not agree on encryption ({found[1].strip()}); see RUNWATCH_CLICKHOUSE "
+            "(https?) and RUNWATCH_CLICKHOUSE_CA_FILE, and _CERT_FILE where it asks for a certificate"
+        )
     if code is None:
         why = found[1] or found[2] if (found := _NETWORK.search(text)) else detail
         return StoreAway(f"ClickHouse does not answer at {address} ({why}); is it up?")

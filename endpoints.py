@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 FILE_NAME = "endpoints.json"
+SQL_USER = "runwatch_reader"
+"""The reading user of the local stack's ClickHouse: what the console's SQL page goes by."""
+SQL_PASSWORD_FILE = "sql-password"
+"""Holds that user's password, for the eyes of the stack's owner."""
 
 
 def home() -> Path:
@@ -25,3 +29,11 @@ def read(folder: Path | None = None) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return {str(name): str(place) for name, place in value.items()} if isinstance(value, dict) else {}
+
+
+def sql_password(folder: Path | None = None) -> str:
+    """The password of :data:`SQL_USER`; empty where no local stack has made one."""
+    try:
+        return ((folder or home()) / SQL_PASSWORD_FILE).read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""

@@ -40,11 +40,12 @@ def run_alerts(
     may_be_told: MayBeTold,
     stop: threading.Event | None = None,
     environ: Mapping[str, str] | None = None,
+    stats: dict[str, Stats] | None = None,
 ) -> dict[str, Stats]:
     """Tells the receivers until `stop` is set; where none is given, until SIGTERM or SIGINT.
 
     `may_be_told`: the policy's word. A receiver that cannot be used is told of in the log, and the others are told all
-    the same. Raises `ReceiverError` where none can. Returns what it did, by receiver.
+    the same. Raises `ReceiverError` where none can. Returns what it did, by receiver, in `stats` where that is given.
     """
     stop = stop or stop_on_signals()
     senders = _senders(alerts, os.environ if environ is None else environ)
@@ -52,7 +53,7 @@ def run_alerts(
         log.warning("no receivers are set under alerts.receivers: nobody is told of anything")
         stop.wait()
         return {}
-    kafka = {"bootstrap.servers": settings.kafka}
+    kafka = settings.kafka_client()
     registry = open_registry(settings.registry)
     _make_topics(settings)
     follower = Follower(
@@ -60,12 +61,13 @@ def run_alerts(
         settings.topic(topics.CONTROL.name),
         lambda: open_registry(settings.registry),
         _Seldom(),
+        settings.signers(),
     )
     follower.start()
     # A silence is known before the first message; where the topic is away, alerts are not held up.
     follower.wait_loaded(LOADED_S)
     memory = Memory(kafka, settings.topic(topics.ALERTS.name), registry)
-    stats: dict[str, Stats] = {}
+    stats = {} if stats is None else stats
     threads = []
     for receiver, sender in senders:
         make = _maker(
@@ -139,7 +141,7 @@ def _maker(
     memory: Memory,
     registry: Registry,
 ) -> Callable[[], Delivery]:
-    config = consumer_config(f"{settings.prefix}runwatch-alerts-{receiver.name}", {"bootstrap.servers": settings.kafka})
+    config = consumer_config(f"{settings.prefix}runwatch-alerts-{receiver.name}", settings.kafka_client())
     topic = settings.topic(topics.ANOMALIES.name)
     return lambda: Delivery(receiver.name, sender, desk, memory, registry, config, topic)
 
@@ -159,7 +161,11 @@ def _keep_telling(name: str, make: Callable[[], Delivery], stats: dict[str, Stat
 def _make_topics(settings: Settings) -> None:
     try:
         topics.ensure_topics(
-            settings.kafka, settings.prefix, partitions=settings.partitions, replication=settings.replication
+            settings.kafka,
+            settings.prefix,
+            partitions=settings.partitions,
+            replication=settings.replication,
+            extra=settings.kafka_client(),
         )
     except topics.TopicsError as error:
         # They may be there all the same: many may read topics and not make them.

@@ -11,11 +11,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from ..metrics.names import ALERT_DELAY
+from ..metrics.spread import Spread
 from ..schemas.anomalies import Anomaly
 from ..schemas.registry import Registry
 from ..schemas.wire import WireError
@@ -65,6 +67,8 @@ class Stats:
     waiting: int = 0
     """Episodes that wait to be told."""
     is_away: bool = False
+    delays: Spread = field(default_factory=lambda: Spread(ALERT_DELAY.bounds))
+    """Seconds from an anomaly's event to the receiver's answer."""
 
 
 def consumer_config(group: str, extra: dict[str, Any]) -> dict[str, Any]:
@@ -184,6 +188,7 @@ class Delivery:
         message = desk.next(_now_ms())
         if message is None:
             return
+        gives_up = False
         try:
             self._sender.send(message)
         except Unsent as error:
@@ -196,7 +201,12 @@ class Delivery:
         else:
             self.stats.sent += 1
             self._patience.worked(desk.waiting, time.monotonic())
-        self._unnoted = desk.done(message, _now_ms())
+        now_ms = _now_ms()
+        self._unnoted = desk.done(message, now_ms)
+        if not gives_up:
+            for anomaly in self._unnoted:
+                if anomaly.state != "resolved":
+                    self.stats.delays.add(max(0.0, (now_ms - anomaly.ts_ms) / 1000))
         self._note()
 
     def _note(self) -> None:

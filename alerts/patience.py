@@ -52,8 +52,8 @@ class Patience:
                 self._name, (now_s - self._since_s) / 60, waiting, error,
             )  # fmt: skip
         asked_s = min(error.retry_after_s or 0.0, LONGEST_ASKED_S)
-        # Not all at once: receivers may share what is away.
-        self.next_s = now_s + max(asked_s, self._wait_s * random.uniform(0.8, 1.2))
+        # Not all at once: receivers may share what is away. Nobody gains by guessing when.
+        self.next_s = now_s + max(asked_s, self._wait_s * random.uniform(0.8, 1.2))  # nosec B311
         self._wait_s = min(LIMIT_S, self._wait_s * 2)
         return gives_up
 

@@ -46,7 +46,7 @@ class Reporter:
         self._started_ms = int(time.time() * 1000)
         self._producer = Producer(
             {
-                "bootstrap.servers": settings.kafka,
+                **settings.kafka_client(),
                 "partitioner": "murmur2_random",
                 # The next report is as good.
                 "message.timeout.ms": int(EVERY_S * 1000),

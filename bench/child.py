@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -97,6 +98,10 @@ class Child:
         self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends it a signal, such as one that kills it."""
+        self._process.send_signal(number)
 
     def wait(self, patience_s: float) -> None:
         """Waits until it ends by itself. Raises `BenchError` where it does not, or not well."""

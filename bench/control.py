@@ -29,12 +29,12 @@ from ..schemas.topics import ANOMALIES, CONTROL, EVENTS
 from ..schemas.wire import decode_body, split
 from .child import Child
 from .context import Context
+from .databases import database
 from .errors import BenchError
 from .figures import Figures, delays, rounded
 from .looper import Loops
 from .paced import Pace
 from .result import Result
-from .store import database
 from .traffic import Listener, warm_up
 
 RATE = 10_000
@@ -158,7 +158,7 @@ def _anomalies(values: Any) -> dict[str, dict[str, Any]]:
 
 def _stops(runs: list[dict[str, Any]], anomalies: Mapping[str, dict[str, Any]], settings: Settings) -> list[Stop]:
     """Each stopped run with the anomaly that its command names."""
-    read = read_once({"bootstrap.servers": settings.kafka}, settings.topic(CONTROL.name), LocalRegistry, 15.0)
+    read = read_once(settings.kafka_client(), settings.topic(CONTROL.name), LocalRegistry, 15.0)
     if not read.loaded:
         raise BenchError("control: the control topic cannot be read")
     now_ms = int(time.time() * 1000)

@@ -21,11 +21,11 @@ from ..schemas.topics import ANOMALIES, EVENTS
 from ..schemas.wire import decode_body, split
 from ..sinks.ddl import quoted
 from .context import Context
+from .databases import database, events_in
 from .errors import BenchError
 from .figures import Figures, delays, rounded
 from .paced import Pace
 from .result import Result
-from .store import database, events_in
 from .traffic import hear, warm_up
 
 if TYPE_CHECKING:
@@ -71,6 +71,11 @@ class Waiting:
             else:
                 self.delays.append((at, now - at))
 
+    def waiting(self) -> list[float]:
+        """When those were sent that were not seen yet."""
+        with self._lock:
+            return list(self._sent.values())
+
     def open(self) -> list[str]:
         with self._lock:
             return list(self._sent)
@@ -100,13 +105,13 @@ def measure(context: Context) -> Result:
         context.tell("delay: waiting for the worker and the sink")
         warm = warm_up(servers, settings, worker, sink, pace)
         watchers = [
-            _Watcher(lambda stop: _watch_rows(client, settings, rows, stop)),
-            _Watcher(lambda stop: _watch_loops(settings, loops, stop)),
+            Watcher(lambda stop: _watch_rows(client, settings, rows, stop)),
+            Watcher(lambda stop: watch_loops(settings, loops, stop)),
         ]
         context.tell(f"delay: {rate:,} events/s for {options.delay_s:.0f} s")
         before = (worker.usage().cpu_s, sink.usage().cpu_s, time.monotonic())
         with servers.module("paced", pace.to_json(), says=True) as sender:
-            end = hear(sender, _waits(rows, loops))
+            end = hear(sender, waits(rows, loops))
             after = (worker.usage().cpu_s, sink.usage().cpu_s, time.monotonic())
             _wait_for_last(rows, loops)
         for watcher in watchers:
@@ -140,10 +145,12 @@ def measure(context: Context) -> Result:
     return Result("delay", figures, problems=tuple(problems))
 
 
-def _waits(rows: Waiting, loops: Waiting) -> Callable[[dict[str, Any]], None]:
+def waits(rows: Waiting, loops: Waiting) -> Callable[[dict[str, Any]], None]:
     """What to do with each line of a sender."""
 
     def note(line: dict[str, Any]) -> None:
+        if "wait" not in line:
+            return
         if line["wait"] == "row":
             rows.sent(line["event_id"] + line["run_id"], line["at"])
         else:
@@ -182,7 +189,8 @@ def _watch_rows(client: Client, settings: Settings, rows: Waiting, stop: threadi
                 rows.seen(name, now)
 
 
-def _watch_loops(settings: Settings, loops: Waiting, stop: threading.Event) -> None:
+def watch_loops(settings: Settings, loops: Waiting, stop: threading.Event) -> None:
+    """Notes when anomalies of loops came, until `stop` is set."""
     topic, schema = settings.topic(ANOMALIES.name), load("anomaly")
     consumer = Consumer(
         {"bootstrap.servers": settings.kafka, "group.id": "bench-anomalies", "enable.auto.commit": False}
@@ -204,7 +212,7 @@ def _watch_loops(settings: Settings, loops: Waiting, stop: threading.Event) -> N
         consumer.close()
 
 
-class _Watcher:
+class Watcher:
     """A thread that looks until it is told to stop, and whose trouble is the caller's."""
 
     def __init__(self, look: Callable[[threading.Event], None]) -> None:

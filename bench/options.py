@@ -33,9 +33,19 @@ class Options:
     folder: Path | None = None
     """Where the stack's temporary folder is made; the system's place for such by default."""
 
+    stored: int = 50_000_000
+    """Part `store`: how many events are stored."""
+
+    aged_s: float = 360.0
+    """Part `recovery`: so much history there is."""
+    watch_s: float = 45.0
+    """The same: how long anomalies are looked at after a kill."""
+    outage_s: float = 120.0
+    """Part `outage`: how long ClickHouse is away."""
+
     def __post_init__(self) -> None:
         """Refuses what cannot be measured. Raises `BenchError`."""
-        least = {"events": 1_000, "repeats": 1, "peer_s": 1.0, "rate": 10, "delay_s": 1.0}
+        least = {"events": 1_000, "stored": 1_000, "repeats": 1, "peer_s": 1.0, "rate": 10, "delay_s": 1.0}
         for name, value in least.items():
             given = getattr(self, name)
             if given is not None and given < value:

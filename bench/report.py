@@ -13,7 +13,10 @@ HEADS = {
     "sink": "Kafka to ClickHouse",
     "delay": "from the produce call on",
     "control": "from a critical loop to the next call being refused",
+    "outage": "catching up after ClickHouse was away",
+    "recovery": "from a worker's kill to detection working again",
     "sdk": "what a tool call costs an agent",
+    "store": "the console's questions of a month",
     "detection": "what is seen, and what is said wrongly",
 }
 

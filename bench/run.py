@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
-from . import control, delay, detection, process, sdk, sink
+from . import control, delay, detection, outage, process, recovery, sdk, sink, store
 from .context import Context, Tell
 from .errors import BenchError
 from .machine import machine
@@ -22,6 +22,8 @@ class Part:
 
     measure: Callable[[Context], Result]
     needs_servers: bool = True
+    only_named: bool = False
+    """Whether it runs only where it is named: it breaks what it measures, and takes minutes."""
 
 
 PARTS: Mapping[str, Part] = {
@@ -29,10 +31,15 @@ PARTS: Mapping[str, Part] = {
     "sink": Part(sink.measure),
     "delay": Part(delay.measure),
     "control": Part(control.measure),
+    "recovery": Part(recovery.measure, only_named=True),
+    "outage": Part(outage.measure, only_named=True),
     "sdk": Part(sdk.measure),
+    "store": Part(store.measure),
     "detection": Part(detection.measure, needs_servers=False),
 }
 """The parts by name, in the order in which they run where none is named."""
+USUAL = [name for name, part in PARTS.items() if not part.only_named]
+"""Those that run then."""
 
 
 def run(
@@ -42,7 +49,7 @@ def run(
     tell: Tell = lambda _what, _done: None,
     show: Callable[[Result], None] = lambda _result: None,
 ) -> list[Result]:
-    """Measures these parts, all of them where none is named.
+    """Measures these parts, the usual ones where none is named.
 
     `tell` hears what is being done, `show` gets each part's result when it is there. Servers are started only
     where a part needs them; they are stopped and their folder is removed in the end, however it comes: call it
@@ -55,7 +62,7 @@ def run(
     options = options or Options()
     about = machine()
     results: list[Result] = []
-    chosen = {name: PARTS[name] for name in parts or PARTS}
+    chosen = {name: PARTS[name] for name in parts or USUAL}
     with_servers = any(part.needs_servers for part in chosen.values())
     if with_servers:
         tell("starting Kafka and ClickHouse", None)

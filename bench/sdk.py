@@ -137,4 +137,4 @@ def _commands(settings: Settings) -> Iterator[None]:
 def _command(settings: Settings, scope: str) -> None:
     now_ms = time.time_ns() // 1_000_000
     command = Control(uuid7(now_ms), scope, "stop", now_ms, "to be looked at", "bench", now_ms + 3_600_000)
-    send({"bootstrap.servers": settings.kafka}, settings.topic(CONTROL.name), LocalRegistry(), command)
+    send(settings.kafka_client(), settings.topic(CONTROL.name), LocalRegistry(), command)

@@ -12,7 +12,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollectio
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from pydantic import SecretStr
 
-from ..config import Settings
+from .. import broker
+from ..config import OPEN_KAFKA, Settings
 from ..schemas.topics import ensure_topics
 from ..stack import kafka, services
 from ..stack.home import Home, read_json
@@ -48,11 +49,13 @@ class Servers:
             clickhouse=self._endpoints["clickhouse"],
             clickhouse_user="default",
             clickhouse_password=SecretStr(""),
+            clickhouse_password_file=None,
             database=database,
             registry=None,
             prefix=prefix,
             partitions=4,
             replication=1,
+            **OPEN_KAFKA,
         )
         ensure_topics(settings.kafka, prefix, partitions=settings.partitions)
         return settings
@@ -65,6 +68,8 @@ class Servers:
             "RUNWATCH_CLICKHOUSE": settings.clickhouse,
             "RUNWATCH_CLICKHOUSE_USER": settings.clickhouse_user,
             "RUNWATCH_CLICKHOUSE_PASSWORD": "",
+            "RUNWATCH_CLICKHOUSE_PASSWORD_FILE": "",
+            "RUNWATCH_CONTROL_SIGNERS": "",
             "RUNWATCH_DATABASE": settings.database,
             "RUNWATCH_REGISTRY": "",
             "RUNWATCH_PREFIX": settings.prefix,
@@ -85,7 +90,7 @@ class Servers:
         # What a contestant leaves in its temporary folder goes with ours.
         folder = self._home.path / "scratch"
         folder.mkdir(exist_ok=True)
-        return {"TMPDIR": str(folder)}
+        return {"TMPDIR": str(folder), **broker.unset()}
 
     def _log(self, name: str) -> Path:
         return self._home.log(f"bench-{name}")

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 from ..config import Settings
 from ..schemas.topics import ANOMALIES, WINDOWS
 from .context import Context
+from .databases import bytes_in, database, events_in
 from .figures import Figures, rounded, together
 from .meter import Meter
 from .process import MOST_S, SPREAD, beside
 from .result import Result
-from .store import bytes_in, database, events_in
 
 PEER, PEER_MODULE = "row inserts", "peers.row_inserts"
 

@@ -34,16 +34,17 @@ def hear(sender: Child, say: Say = lambda _line: None) -> dict[str, Any]:
     raise BenchError(f"{sender.name}: the sender ended without a word")
 
 
-def warm_up(servers: Servers, settings: Settings, worker: Child, sink: Child | None, pace: Pace) -> int:
+def warm_up(servers: Servers, settings: Settings, worker: Child | None, sink: Child | None, pace: Pace) -> int:
     """Sends a second's worth, and waits until both have committed it; returns how many events it was.
 
-    `sink` is None where nothing is stored.
+    `sink` is None where nothing is stored, `worker` where nothing is judged.
     """
     few = replace(pace, events=pace.rate, seed=pace.seed + 1)
     with servers.module("paced", few.to_json(), says=True) as sender:
         sent = hear(sender)["sent"]
     meter = Meter(settings.kafka, few.topic, {})
-    meter.follow(f"{settings.prefix}runwatch-processors", worker, most_s=60)
+    if worker is not None:
+        meter.follow(f"{settings.prefix}runwatch-processors", worker, most_s=60)
     if sink is not None:
         meter.follow(f"{settings.prefix}runwatch-sink", sink, most_s=60)
     return int(sent)
@@ -52,15 +53,15 @@ def warm_up(servers: Servers, settings: Settings, worker: Child, sink: Child | N
 class Listener:
     """Hears a sender out in the background."""
 
-    def __init__(self, sender: Child) -> None:
+    def __init__(self, sender: Child, say: Say = lambda _line: None) -> None:
         self._said: dict[str, Any] | None = None
         self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._hear, args=(sender,), name="bench-traffic", daemon=True)
+        self._thread = threading.Thread(target=self._hear, args=(sender, say), name="bench-traffic", daemon=True)
         self._thread.start()
 
-    def _hear(self, sender: Child) -> None:
+    def _hear(self, sender: Child, say: Say) -> None:
         try:
-            self._said = hear(sender)
+            self._said = hear(sender, say)
         except Exception as error:
             self._error = error
 

@@ -39,10 +39,15 @@ def alert() -> None:
     """
     _log()
     from ..alerts.app import run_alerts
+    from ..alerts.deliver import Stats
+    from ..alerts.metrics import AlertMetrics
+    from ..metrics.serve import serving
 
     settings = config.load()
     said = load_config_file(settings.config)
-    run_alerts(settings, said.alerts, lambda anomaly: said.policy.action(anomaly) != "ignore")
+    stats: dict[str, Stats] = {}
+    with serving(settings, "alerts", AlertMetrics(stats)):
+        run_alerts(settings, said.alerts, lambda anomaly: said.policy.action(anomaly) != "ignore", stats=stats)
 
 
 def alerts(

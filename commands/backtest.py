@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import config
+from . import polars_env
 from .config_file import load_config_file
 from .exits import FOUND, MISUSED, Fail
 from .history import Source, of_files, of_store
@@ -62,8 +62,7 @@ def backtest(
 
     Example: [bold]runwatch backtest runs.jsonl.gz --format table[/bold]
     """
-    # Before Polars is loaded: a chunk is small, and more threads cost it more than they bring.
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    polars_env.prepare()
     names = files or []
     if sum((bool(names), since is not None, series is not None)) != 1:
         raise Fail("Give files of recorded runs, or --from for stored events, or --series for a CSV.", MISUSED)

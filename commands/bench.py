@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import polars_env
 from .exits import FOUND, MISUSED, Fail
 from .output import console, notes
 
@@ -23,14 +23,17 @@ def register(app: typer.Typer) -> None:
 def bench(
     parts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PART…]", help="process, sink, delay, control, sdk, detection; all if none."),
+        typer.Argument(
+            metavar="[PART…]",
+            help="process, sink, delay, control, recovery, outage, sdk, store, detection; all if none.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a part, on one line.")] = False,
     events: Annotated[int, typer.Option(help="How many events are made and read.")] = 3_000_000,
     repeats: Annotated[int, typer.Option(help="How often each contestant runs; they take turns.")] = 3,
     peer_seconds: Annotated[float, typer.Option(help="How long a peer may work each time.")] = 20.0,
     peers: Annotated[bool, typer.Option("--peers/--no-peers", help="Whether peers run at all.")] = True,
-    rate: Annotated[int | None, typer.Option(help="Parts delay, control: events a second; sdk: calls.")] = None,
+    rate: Annotated[int | None, typer.Option(help="Events a second, of parts at a rate; sdk: calls.")] = None,
     seconds: Annotated[float, typer.Option(help="Parts delay and control: how long is sent.")] = 30.0,
     scenario: Annotated[
         list[str] | None, typer.Option(help="Part detection: a simulated history; all if none is named.")
@@ -39,6 +42,7 @@ def bench(
     recorded: Annotated[
         Path | None, typer.Option(help="Part detection: folder of recorded runs; RUNWATCH_RECORDED by default.")
     ] = None,
+    stored: Annotated[int, typer.Option(help="Part store: how many events are stored.")] = 50_000_000,
     folder: Annotated[Path | None, typer.Option(help="Where the temporary stack is made.")] = None,
 ) -> None:
     """Measure the parts of runwatch beside their peers, on a temporary stack that is removed afterwards.
@@ -47,8 +51,7 @@ def bench(
 
     Example: [bold]runwatch bench process sink --json[/bold]
     """
-    # Before Polars is loaded: its pieces are small here, and more threads cost more than they bring.
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    polars_env.prepare()
     from ..bench.errors import BenchError
     from ..bench.options import Options
     from ..bench.report import show, show_machine
@@ -70,7 +73,7 @@ def bench(
 
     try:
         options = Options(
-            events, repeats, peer_seconds, peers, rate, seconds, tuple(scenario or ()), seed, recorded, folder
+            events, repeats, peer_seconds, peers, rate, seconds, tuple(scenario or ()), seed, recorded, folder, stored
         )
     except BenchError as error:
         raise Fail(str(error), MISUSED) from error

@@ -20,7 +20,7 @@ def wait_read(settings: Settings, timeout_s: float) -> bool:
     topic = settings.topic(EVENTS.name)
     consumer = Consumer(
         # Looked at, and not joined.
-        {"bootstrap.servers": settings.kafka, "group.id": f"{settings.prefix}{GROUP}", "log_level": 0}
+        {**settings.kafka_client(), "group.id": f"{settings.prefix}{GROUP}", "log_level": 0}
     )
     try:
         while time.monotonic() < deadline:

@@ -32,11 +32,12 @@ def give(settings: config.Settings, scope: str, mode: Mode, why: str, lasting: s
 
     if not why.strip():
         raise Fail("Say why: --why is kept in the audit.", MISUSED)
+    signer = settings.signer()
     at_ms = now_ms()
     expires_ms = None if lasting is None else at_ms + duration_ms(lasting)
-    command = Control(uuid7(at_ms), scope, mode, at_ms, why.strip(), _me(), expires_ms)
+    command = Control(uuid7(at_ms), scope, mode, at_ms, why.strip(), whoami(), expires_ms)
     topic = settings.topic(CONTROL.name)
-    send({"bootstrap.servers": settings.kafka}, topic, open_registry(settings.registry), command)
+    send(settings.kafka_client(), topic, open_registry(settings.registry), command, signer=signer)
     until = "" if expires_ms is None else f" until {clock(expires_ms)} UTC"
     console.print(f"{scope}: {mode}{until}.", highlight=False, markup=False)
 
@@ -48,19 +49,20 @@ def read_control(settings: config.Settings) -> Follower:
     from ..schemas.topics import CONTROL
 
     topic = settings.topic(CONTROL.name)
-    return read_once({"bootstrap.servers": settings.kafka}, topic, lambda: open_registry(settings.registry), LOADED_S)
+    registry = settings.registry
+    return read_once(settings.kafka_client(), topic, lambda: open_registry(registry), LOADED_S, settings.signers())
 
 
-def duration_ms(text: str) -> int:
-    """Milliseconds of what `--for` was given. Raises `Fail`."""
+def duration_ms(text: str, option: str = "--for") -> int:
+    """Milliseconds of what an option was given. Raises `Fail`."""
     from ..settings.section import parse_duration
 
     try:
         found = parse_duration(text)
     except ValueError as error:
-        raise Fail(f"--for: {error}.", MISUSED) from error
+        raise Fail(f"{option}: {error}.", MISUSED) from error
     if not isinstance(found, int) or found <= 0:
-        raise Fail("--for is to be longer than nothing.", MISUSED)
+        raise Fail(f"{option} is to be longer than nothing.", MISUSED)
     return found
 
 
@@ -69,7 +71,8 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def _me() -> str:
+def whoami() -> str:
+    """Who says it, by the system's name for them."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as in some containers

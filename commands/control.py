@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,25 +14,22 @@ from .. import config
 from .commanding import ForOption, give, now_ms, read_control
 from .config_file import load_config_file
 from .exits import AWAY, MISUSED, Fail
+from .keygen import make_keys
 from .output import Format, FormatOption, clock, print_rows, say
 from .reader import open_reader
 
 if TYPE_CHECKING:
-    from ..control.state import ControlState
+    from ..control.follow import Follower
     from ..schemas.controls import Control
 
-_STANDING = ("scope", "mode", "since", "until", "by", "why")
-_HISTORY = ("ts", "entry", "who", "scope", "what", "why")
+_STANDING = ("scope", "mode", "since", "until", "by", "signed_by", "why")
+_HISTORY = ("ts", "entry", "who", "signed_by", "scope", "what", "why")
 _WAITING = ("approval", "since", "agent", "tool", "args_sha", "run_id")
 _AUDIT = """
-SELECT ts, entry, who, scope, what, why, run_id, agent, tool, anomaly_id, expires_at FROM audit
+SELECT ts, entry, who, scope, what, why, run_id, agent, tool, anomaly_id, expires_at, signed_by
+FROM audit
 WHERE {scope:String} = '' OR scope = {scope:String} OR scope = concat('dry:', {scope:String})
 ORDER BY ts DESC LIMIT {limit:UInt32}
-"""
-_UNAPPROVED = """
-SELECT run_id, any(agent) AS agent, tool, args_sha, min(ts) AS since FROM events
-WHERE kind = 'tool_result' AND error = 'ApprovalRequired' AND ts > now() - INTERVAL 1 DAY
-GROUP BY run_id, tool, args_sha ORDER BY since
 """
 
 ScopeArgument = Annotated[
@@ -102,34 +103,51 @@ def approve(
     give(settings, approval_scope(approval), "stop" if deny else "allow", why, lasting)
 
 
+class Doing(StrEnum):
+    """What is done instead of showing."""
+
+    keygen = "keygen"
+
+
 def control(
+    what: Annotated[Doing | None, typer.Argument(help="`keygen`: make a pair of keys for signed commands.")] = None,
     history: Annotated[bool, typer.Option("--history", help="What was said and refused so far, newest first.")] = False,
     scope: Annotated[str, typer.Option(help="Of this scope alone.")] = "",
     everything: Annotated[
         bool, typer.Option("--all", help="Approvals, silences, dry runs and what is allowed, too.")
     ] = False,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, with --history.")] = 50,
+    name: Annotated[str, typer.Option(help="Whose keys, with keygen: a person's name, or a program's.")] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Write the private key to this new file, and do not show it, with keygen.")
+    ] = None,
     form: FormatOption = Format.table,
 ) -> None:
     """Show what agents may not do: the commands in force, by whom and why.
 
     Example: [bold]runwatch control --history --scope agent:support[/bold]
     """
+    if what is Doing.keygen:
+        if not name:
+            raise Fail("Say whose keys they are: --name stands beside each command in the audit.", MISUSED)
+        make_keys(name, out)
+        return
     settings = config.load()
     if history:
         rows = open_reader(settings).rows(_AUDIT, scope=scope, limit=limit)
-        columns = _HISTORY if form is Format.table else tuple(rows[0]) if rows else _HISTORY
+        columns = _told(_HISTORY, rows) if form is Format.table else tuple(rows[0]) if rows else _HISTORY
         print_rows(rows, columns, form, "Nothing was said or refused so far.", spare=("entry",))
         return
     from ..control.scopes import parse
 
     at_ms = now_ms()
+    topic = _topic(settings)
     rows = [
-        _row(one)
-        for one in _state(settings).commands(at_ms)
+        _row(one, topic.signed_by(one.scope))
+        for one in topic.state.commands(at_ms)
         if (not scope or one.scope == scope) and (everything or (one.mode != "allow" and parse(one.scope).binds_agents))
     ]
-    columns = _STANDING if form is Format.table else (*_STANDING, "anomaly_id", "control_id")
+    columns = _told(_STANDING, rows) if form is Format.table else (*_STANDING, "anomaly_id", "control_id")
     print_rows(rows, columns, form, "Nothing is forbidden: no command is in force.")
 
 
@@ -148,36 +166,36 @@ def _binding(scope: str) -> str:
     raise Fail(f"{scope} binds no agent; see `runwatch approve` and `runwatch silence`.", MISUSED)
 
 
-def _state(settings: config.Settings) -> ControlState:
+def _told(columns: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Without who signed what, where nothing is signed."""
+    return tuple(name for name in columns if name != "signed_by" or any(row[name] for row in rows))
+
+
+def _topic(settings: config.Settings) -> Follower:
     """What stands in the topic. Raises `Fail` where the broker does not answer."""
     read = read_control(settings)
     if not read.loaded:
         raise Fail(f"The Kafka broker at {settings.kafka} does not answer; is it up?", AWAY)
     if read.ignored:
         say(f"{read.ignored:,} messages of the control topic are no commands; nobody goes by them.")
-    return read.state
+    return read
 
 
 def _list_waiting(settings: config.Settings, form: Format) -> None:
-    from ..control.scopes import approval_id, approval_scope
+    from ..control.approvals import waiting
 
-    at_ms = now_ms()
-    state = _state(settings)
-    rows: list[dict[str, Any]] = []
-    for row in open_reader(settings).rows(_UNAPPROVED):
-        approval = approval_id(row["run_id"], row["tool"], row["args_sha"])
-        if state.standing(approval_scope(approval), at_ms) is None:
-            rows.append({"approval": approval, **row})
-    print_rows(rows, _WAITING, form, "No write waits to be approved.")
+    found = waiting(open_reader(settings).unapproved(), _topic(settings).state, now_ms())
+    print_rows([asdict(one) for one in found], _WAITING, form, "No write waits to be approved.")
 
 
-def _row(command: Control) -> dict[str, Any]:
+def _row(command: Control, signed_by: str | None) -> dict[str, Any]:
     return {
         "scope": command.scope,
         "mode": command.mode,
         "since": clock(command.ts_ms),
         "until": "" if command.expires_ms is None else clock(command.expires_ms),
         "by": command.by,
+        "signed_by": signed_by or "",
         "why": command.why,
         "anomaly_id": command.anomaly_id,
         "control_id": command.control_id,

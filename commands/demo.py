@@ -14,7 +14,7 @@ import typer
 from .. import config, endpoints
 from .exits import FOUND, Fail
 from .output import console, notes, print_json, say
-from .stack import print_endpoints, stack_options
+from .stack import print_endpoints, stack_options, way_in
 
 _CONFIG = """\
 # What the stack of `runwatch demo` goes by. The policy is the default one, but for its cap of 100 runs an hour:
@@ -63,10 +63,14 @@ def demo(
             if not already_up:
                 say("Starting Kafka, ClickHouse, the processors and the sink.")
                 options = stack_options(_with_policy(settings, speed))
-                found = lifecycle.up(options, lambda line: say(f"  {line}"), detach=True)
-                if not as_json:
-                    print_endpoints(found, time.monotonic() - began)
-            story = Story(_on_the_stack(settings), Plan(history, minutes, speed), out)
+                with way_in(settings) as show_way_in:
+                    found = lifecycle.up(options, lambda line: say(f"  {line}"), detach=True)
+                    # Where nothing but the summary is to be printed, whoever wants in makes new tokens.
+                    if not as_json:
+                        print_endpoints(found, time.monotonic() - began)
+                        show_way_in(found)
+            page = endpoints.read(settings.home).get("console")
+            story = Story(_on_the_stack(settings), Plan(history, minutes, speed), out, page)
             summary = story.tell()
             summary["seconds"] = round(time.monotonic() - began, 1)
             if as_json:

@@ -108,6 +108,13 @@ _EXTRAS = {
     "jgo": "stack",
     "psutil": "stack",
     "apprise": "alerts",
+    "fastapi": "console",
+    "fastapi_offline": "console",
+    "itsdangerous": "console",
+    "jinja2": "console",
+    "nicegui": "console",
+    "starlette": "console",
+    "uvicorn": "console",
     "requests": "alerts",
     "quixstreams": "bench",
 }

@@ -47,7 +47,7 @@ class AnomalyFeed:
         self._reader = load("anomaly")
         self._consumer = Consumer(
             {
-                "bootstrap.servers": settings.kafka,
+                **settings.kafka_client(),
                 # No group is joined: the partitions are assigned by hand, and nothing is committed.
                 "group.id": "runwatch-follow",
                 "enable.auto.commit": False,

@@ -6,8 +6,9 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 
+from ..compacted import standing
 from ..config import Settings
 from ..schemas.avro import load
 from ..schemas.events import epoch_ms
@@ -17,7 +18,7 @@ from ..schemas.topics import HEALTH
 from ..schemas.wire import WireError, decode_body, split
 
 _AMISS = {
-    "missing": "events are missing from runs that ended: there are gaps in their `seq`",
+    "missing": "events had not come when their run stopped: there were gaps in its `seq`",
     "repeats": "events came more than once, and were counted once",
     "unreadable": "messages could not be read; `dead_letters` has them",
     "unfinished": "runs fell silent without a stop",
@@ -35,46 +36,21 @@ _AMISS = {
 
 def read_health(settings: Settings, timeout_s: float = 3.0) -> list[Health]:
     """The last word of every worker that is there; none where Kafka does not answer in time."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.kafka,
-            # No group is joined: the partition is assigned by hand, and nothing is committed.
-            "group.id": "runwatch-status",
-            "enable.auto.commit": False,
-            "fetch.wait.max.ms": 50,
-            "log_level": 0,
-        }
-    )
+    registry, schema = open_registry(settings.registry), load("health")
+    found: dict[str, Health] = {}
     try:
-        return _last_words(consumer, settings, time.monotonic() + timeout_s)
+        for message in standing(settings.kafka_client(log_level=0), settings.topic(HEALTH.name), timeout_s):
+            try:
+                schema_id, body = split(message.value())
+                record = decode_body(body, registry.schema_of(schema_id), schema)
+            except WireError:
+                continue
+            health = Health.from_record(record | {name: epoch_ms(record[name]) for name in ("ts_ms", "started_ms")})
+            found[health.worker] = health
     except (KafkaException, RegistryError):
         return []
-    finally:
-        consumer.close()
-
-
-def _last_words(consumer: Consumer, settings: Settings, deadline: float) -> list[Health]:
-    place = TopicPartition(settings.topic(HEALTH.name), 0, OFFSET_BEGINNING)
-    registry, schema = open_registry(settings.registry), load("health")
-    _, end = consumer.get_watermark_offsets(place, timeout=max(0.1, deadline - time.monotonic()))
-    consumer.assign([place])
-    found: dict[str, Health] = {}
-    at = 0
-    while at < end and time.monotonic() < deadline:
-        message = consumer.poll(0.1)
-        if message is None or message.error():
-            # Compaction may have taken the very last: then there is nothing more, and the position says so.
-            (position,) = consumer.position([place])
-            at = max(at, position.offset)
-            continue
-        at = (message.offset() or 0) + 1
-        try:
-            schema_id, body = split(message.value())
-            record = decode_body(body, registry.schema_of(schema_id), schema)
-        except WireError:
-            continue
-        health = Health.from_record(record | {name: epoch_ms(record[name]) for name in ("ts_ms", "started_ms")})
-        found[health.worker] = health
+    except TimeoutError:
+        pass  # what was read by then is better than nothing
     now_ms = time.time() * 1000
     return [one for _, one in sorted(found.items()) if now_ms - one.ts_ms < SILENT_MS]
 

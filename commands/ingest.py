@@ -56,6 +56,7 @@ def import_(
                 registry=settings.registry,
                 form=form.value,
                 agent=agent,
+                kafka_config=settings.kafka_client(),
                 progress=bar.set,
             )
         except ReadingError as error:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 
 import typer
 
 from .. import config
+from . import polars_env
 from .config_file import load_config_file
+from .exits import FOUND, Fail
 from .rules import load_rules
 
 
@@ -27,14 +28,30 @@ def process() -> None:
 
     Example: [bold]RUNWATCH_KAFKA=127.0.0.1:9092 runwatch process[/bold]
     """
-    # Before Polars is loaded: a frame is small, and more threads cost it more than they bring.
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    polars_env.prepare()
     _log()
+    from ..deadletters.guard import Guard
+    from ..deadletters.limit import Limit
+    from ..deadletters.words import Words
+    from ..metrics.serve import serving
     from ..processors.app import run_processors
+    from ..processors.metrics import WorkerMetrics
+    from ..schemas.registry import open_registry
 
     settings = config.load()
     said = load_config_file(settings.config)
-    run_processors(settings, load_rules(settings.rules).tracking(said.metrics.track), said.policy)
+    rules = load_rules(settings.rules).tracking(said.metrics.track)
+    metrics = WorkerMetrics()
+    limit = Limit(**said.dead_letters.model_dump())
+    guard = Guard("processors", limit, Words(settings, open_registry(settings.registry)))
+    try:
+        with serving(settings, "processors", metrics) as port:
+            run_processors(settings, rules, said.policy, None if port is None else metrics, guard)
+    except SystemExit as end:
+        # As Faust's workers always end.
+        if not end.code:
+            _tell_held(guard.troubled)
+        raise
 
 
 def sink() -> None:
@@ -45,12 +62,31 @@ def sink() -> None:
     Example: [bold]RUNWATCH_CLICKHOUSE=http://127.0.0.1:8123 runwatch sink[/bold]
     """
     _log()
+    from ..deadletters.limit import Limit
+    from ..metrics.serve import serving
     from ..sinks.app import run_sink
+    from ..sinks.metrics import SinkMetrics
     from ..sinks.retention import Keep
+    from ..sinks.stats import Stats
 
     settings = config.load()
     said = load_config_file(settings.config)
-    run_sink(settings, keep=Keep(said.retention.logs_days, said.retention.tool_snapshot_days))
+    stats = Stats()
+    keep = Keep(said.retention.logs_days, said.retention.tool_snapshot_days)
+    limit = Limit(**said.dead_letters.model_dump())
+    with serving(settings, "sink", SinkMetrics(stats)):
+        run_sink(settings, keep=keep, stats=stats, limit=limit)
+    _tell_held([topic for topic, is_held in stats.held.items() if is_held])
+
+
+def _tell_held(topics: list[str]) -> None:
+    """Ends with 1 where topics were left unread for what is in them: whoever starts us is to look, not to hope."""
+    if topics:
+        raise Fail(
+            f"Ended while {', '.join(topics)} was not read on, since nearly nothing in it can be read: see "
+            "`runwatch deadletter list`. The next start tries it again.",
+            FOUND,
+        )
 
 
 def _log() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .exits import MISUSED, Fail
+from .keygen import write_new
 
 
 class Doing(StrEnum):
@@ -39,7 +38,7 @@ def snapshots(
 
     public, private = make_pair()
     if out is not None:
-        _write(out, private)
+        write_new(out, private)
     print("# For agents, in the file that RUNWATCH_CONFIG names:")
     print("logging: {events: {store_args: true}}")
     print(f"snapshots: {{seal_for: {public}}}")
@@ -47,12 +46,3 @@ def snapshots(
     print("# For those who may read, and nobody else: `runwatch replay` and runwatch.replay look for")
     place = f"@{out.absolute()}" if out is not None else private
     print(f"RUNWATCH_SNAPSHOT_TOKEN={place}")
-
-
-def _write(path: Path, private: str) -> None:
-    try:
-        # For its owner alone, from its first moment on; a key that is there already may still be needed.
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(private + "\n")
-    except FileExistsError as error:
-        raise Fail(f"{path} is there already, and is not written over; name another file.", MISUSED) from error

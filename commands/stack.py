@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
@@ -12,12 +14,14 @@ import typer
 
 from .. import config
 from .config_file import load_config_file
+from .console import print_tokens
 from .exits import AWAY, FOUND, MISUSED, Fail
 from .output import Format, FormatOption, console, print_rows, say
 from .rules import load_rules
 from .table import visible
 
 if TYPE_CHECKING:
+    from ..console.access.tokens import Tokens
     from ..schemas.health import Health
     from ..stack.lifecycle import ServiceStatus
     from ..stack.services import Options
@@ -37,22 +41,33 @@ def up(
     kafka_port: Annotated[int | None, Port(help="Kafka's port; else 9092, or a free one.")] = None,
     clickhouse_port: Annotated[int | None, Port(help="ClickHouse's port; else 8123, or a free one.")] = None,
     registry_port: Annotated[int | None, Port(help="The registry's port; else 8081, or a free one.")] = None,
+    console_port: Annotated[int | None, Port(help="The console's port; else 8090, or a free one.")] = None,
 ) -> None:
-    """Start the local stack: Kafka, ClickHouse, a schema registry, the processors and the sink.
+    """Start the local stack: Kafka, ClickHouse, a schema registry, the processors, the sink and the console.
 
+    The console is a web page: its address is printed, and at the first start the tokens that let people in.
     Everything it writes is in .runwatch, or in RUNWATCH_HOME. Ctrl-C stops all of it.
 
     Example: [bold]runwatch up --detach[/bold]
     """
     from ..stack import lifecycle
 
+    settings = config.Settings()
     options = stack_options(
-        config.Settings(), kafka_port=kafka_port, clickhouse_port=clickhouse_port, registry_port=registry_port
+        settings,
+        kafka_port=kafka_port,
+        clickhouse_port=clickhouse_port,
+        registry_port=registry_port,
+        console_port=console_port,
     )
     started = time.monotonic()
-    endpoints = lifecycle.up(options, say, detach=detach)
-    if detach:
-        print_endpoints(endpoints, time.monotonic() - started)
+    with way_in(settings) as show_way_in:
+
+        def ready(endpoints: dict[str, str]) -> None:
+            print_endpoints(endpoints, time.monotonic() - started)
+            show_way_in(endpoints)
+
+        lifecycle.up(options, say, detach=detach, ready=ready)
 
 
 def stack_options(settings: config.Settings, **ports: Any) -> Options:
@@ -70,18 +85,52 @@ def stack_options(settings: config.Settings, **ports: Any) -> Options:
         prefix=settings.prefix,
         partitions=settings.partitions,
         clickhouse_user=settings.clickhouse_user,
-        clickhouse_password=settings.clickhouse_password.get_secret_value(),
+        clickhouse_password=settings.clickhouse_secret(),
         rules=None if settings.rules is None else str(settings.rules.absolute()),
         config=None if settings.config is None else str(settings.config.absolute()),
+        metrics=settings.metrics_port != 0,
         **ports,
     )
 
 
 def print_endpoints(endpoints: dict[str, str], seconds: float) -> None:
-    """Where the servers are."""
+    """Where the servers are; where the metrics are, `status` says."""
     console.print(f"[bold]Up[/bold] after {seconds:.1f} s.", highlight=False)
     for name, place in endpoints.items():
-        console.print(f"  {name:<11} {place}", highlight=False, markup=False)
+        if not name.startswith("metrics-"):
+            console.print(f"  {name:<11} {place}", highlight=False, markup=False)
+
+
+@contextmanager
+def way_in(settings: config.Settings) -> Iterator[Callable[[dict[str, str]], None]]:
+    """Within, the stack is started; what is yielded prints how people come into its console, by its endpoints.
+
+    Where there are no tokens yet they are made here, since a part's output is a log, which is no place for them; and
+    taken back if nobody was shown them.
+    """
+    from ..console.access import tokens
+
+    made: Tokens | None = None
+    shown = False
+    with suppress(OSError):  # the stack says what is wrong with its folder
+        made = None if tokens.are_set(settings) else tokens.make(settings.home)
+
+    def show(endpoints: dict[str, str]) -> None:
+        nonlocal shown
+        shown = True
+        if (url := endpoints.get("console")) is None:
+            return
+        if made is not None:
+            print_tokens(made, url)
+        else:
+            again = "Come in with the token that you have; `runwatch console --new-tokens` makes new ones."
+            console.print(again, highlight=False)
+
+    try:
+        yield show
+    finally:
+        if made is not None and not shown:
+            tokens.forget(settings.home)
 
 
 def down() -> None:
@@ -109,11 +158,15 @@ def status(form: FormatOption = Format.table) -> None:
     from ..stack import lifecycle
     from ..stack.lifecycle import ServiceStatus
     from .health import amiss, counted, of_alerts, read_health
+    from .stored import read_held, read_loss
 
     settings = config.load()
     found = lifecycle.status(settings.home)
     workers = read_health(settings) if found.ready or "kafka" in settings.model_fields_set else []
     services = [*found.services, *([] if found.up else map(_service_of, workers))]
+    # Where nothing is up there is nobody to ask.
+    loss = read_loss(settings) if found.ready or (workers and "clickhouse" in settings.model_fields_set) else None
+    held = read_held(settings) if found.ready or workers else []
     counts = counted(one for one in workers if one.part == "processors")
     alerts = counted(one for one in workers if one.part == "alerts")
     if form is Format.table:
@@ -128,14 +181,24 @@ def status(form: FormatOption = Format.table) -> None:
             )
         if alerts:
             console.print(of_alerts(alerts), highlight=False)
+        if isinstance(loss, str):
+            console.print(loss, style="yellow", highlight=False, markup=False)
+        elif loss is not None:
+            console.print(loss.sentence(), style="yellow" if loss.lost else "", highlight=False)
+        for line in held:
+            console.print(line, style="red", highlight=False, markup=False)
         for line in (*amiss(counts), *amiss(alerts)):
             console.print(line, style="yellow", highlight=False)
     else:
-        by_part = {"processors": counts, "alerts": alerts}
+        by_part: dict[str, Any] = {"processors": counts, "alerts": alerts}
+        if loss is not None and not isinstance(loss, str):
+            by_part["sink"] = loss.counts()
         rows = [asdict(one) | {"counts": by_part.get(one.name)} for one in services]
         print_rows(rows, [*(one.name for one in fields(ServiceStatus)), "counts"], form, "")
     if not services and not found.up:
         raise typer.Exit(AWAY)
+    if held:
+        raise typer.Exit(FOUND)
     if not found.up:
         return
     if not found.ready or any(one.state != "running" or one.ready is False for one in found.services):

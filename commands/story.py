@@ -64,8 +64,10 @@ class Plan:
 class Story:
     """One telling. Needs the stack to be up."""
 
-    def __init__(self, settings: Settings, plan: Plan, out: Console) -> None:
+    def __init__(self, settings: Settings, plan: Plan, out: Console, page: str | None = None) -> None:
+        """`page`: the address of the web page, to end with what to look at there."""
         self._settings = settings
+        self._page = page
         self._plan = plan
         self._out = out
         self._reader = open_reader(settings, SETTLE_S)
@@ -134,6 +136,7 @@ class Story:
             "fleet",
             kafka=self._settings.kafka,
             prefix=self._settings.prefix,
+            kafka_config=self._settings.kafka_client(),
             clock=time_of_fleet,
             guardrails=Guardrails(),
         )
@@ -164,8 +167,8 @@ class Story:
         incident = settings.incident
         self._out.print(
             f"\n[bold]{clock(self._onset_ms)}[/bold]  {incident.tool} begins to answer 429 and 503 now and then, and "
-            f"retries were raised from 2 to {incident.retries}. {plan.incident} minutes pass at {plan.speed:g} times "
-            "real time:",
+            f"release {incident.version} has raised retries from 2 to {incident.retries}. "
+            f"{plan.incident} minutes pass at {plan.speed:g} times real time:",
             highlight=False,
         )
         fleet.run(self._end_ms, speed=plan.speed, onset_ms=self._onset_ms)
@@ -262,6 +265,9 @@ class Story:
     def _suggest(self, stopped: str | None) -> None:
         """`stopped`: a run that was."""
         say, agent = self._out.print, self._agents[0]
+        if self._page is not None and (telling := self._most_telling()) is not None:
+            say("\n[bold]What to look at[/bold]")
+            say(f"  {self._page}/incidents/{telling.anomaly_id}", highlight=False, markup=False, soft_wrap=True)
         looping = stopped or next(
             (one.run_id for one in self._found if one.run_id and one.severity == "critical"), None
         )
@@ -277,6 +283,20 @@ class Story:
             "runwatch sql \"SELECT tool, http_status, count() FROM events WHERE status = 'error' GROUP BY ALL\"",
         ):
             say(f"  {escape(line)}", highlight=False, soft_wrap=True)
+
+    def _most_telling(self) -> Anomaly | None:
+        """The episode that says most of what went wrong: an agent's before a run's, a critical before a warning."""
+        told = [one for one in self._found if one.state != "resolved" and one.ts_ms >= self._onset_ms]
+        return min(
+            told,
+            key=lambda one: (
+                one.run_id is not None,
+                one.severity != "critical",
+                one.rule.startswith("loop."),
+                one.ts_ms,
+            ),
+            default=None,
+        )
 
 
 def _named(agent: str, number: int) -> str:

@@ -10,8 +10,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..broker import is_refusal
+from ..schemas.controls import Control
 from ..schemas.registry import Registry, RegistryError
-from .read import BadControl, read_control
+from .obey import Obedience
+from .read import BadControl
+from .signers import Signers, SignersError
 from .state import ControlState
 
 POLL_S = 0.2
@@ -23,6 +27,8 @@ LOOK_S = 0.1
 """Between two looks whether the broker is known to be away, while its first answer is waited for."""
 RETRY_S = 1.0
 """After a consumer could not be made, or a registry did not answer."""
+SIGNERS_S = 5.0
+"""Between two looks whether the file of signers has changed."""
 
 
 def _untold(_kind: str, _message: str, *_values: object) -> None:
@@ -38,12 +44,14 @@ class Follower:
         topic: str,
         registry: Callable[[], Registry],
         tell: Callable[..., None] = _untold,
+        signers: Signers | None = None,
     ) -> None:
         """`config` is librdkafka's, with `bootstrap.servers`; `registry` is asked for in the background, once.
 
-        `tell(kind, message, *values)` hears of trouble, from the background.
+        `tell(kind, message, *values)` hears of trouble, from the background. Given `signers`, only what one of them
+        signed is a command.
         """
-        self.state = ControlState()
+        self._obeyed = Obedience(topic, signers)
         self._config = dict(config)
         self._topic = topic
         self._open_registry = registry
@@ -62,6 +70,7 @@ class Follower:
         self._settled = threading.Event()
         self._lost_since: float | None = time.monotonic()
         self._ask_at = 0.0
+        self._signers_at = 0.0
         self._missing = False
         self._away = False
         """Whether librdkafka has said so since the following began."""
@@ -78,6 +87,11 @@ class Follower:
                 self._thread = None  # the interpreter is ending, and starts no more threads
 
     @property
+    def state(self) -> ControlState:
+        """What stands in the topic."""
+        return self._obeyed.state
+
+    @property
     def loaded(self) -> bool:
         """Whether the topic was read to its end at least once."""
         return self._loaded
@@ -92,6 +106,14 @@ class Follower:
         """Seconds since the topic was last known to answer; 0.0 while it does."""
         since = self._lost_since
         return 0.0 if since is None else time.monotonic() - since
+
+    def signed_by(self, scope: str) -> str | None:
+        """As `Obedience.signed_by`."""
+        return self._obeyed.signed_by(scope)
+
+    def overwritten(self, now_ms: int, key_id: bytes) -> list[Control]:
+        """As `Obedience.overwritten`."""
+        return self._obeyed.overwritten(now_ms, key_id)
 
     def close(self) -> None:
         """Ends the following; what stands in `state` stays."""
@@ -159,6 +181,8 @@ class Follower:
     def _step(self) -> None:
         from confluent_kafka import KafkaError
 
+        if time.monotonic() >= self._signers_at:
+            self._look_at_signers()
         message = self._consumer.poll(POLL_S)
         if message is None:
             if time.monotonic() >= self._ask_at:
@@ -175,29 +199,38 @@ class Follower:
             self._read_to_end()
         elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             self._missing = True
+        elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            self._denied()
 
     def _take(self, message: Any) -> None:
         kind, log_ms = message.timestamp()
         while not self._closed:
             try:
                 assert self._registry is not None
-                scope, control = read_control(
-                    message.key(), message.value(), self._registry.schema_of, log_ms if kind else None
+                self._obeyed.take(
+                    message.key(),
+                    message.value(),
+                    message.headers(),
+                    log_ms if kind else None,
+                    self._registry.schema_of,
                 )
             except BadControl as bad:
                 self.ignored += 1
                 self._tell("control-bad", "a message of %s is no command and is ignored: %s", self._topic, bad)
-                return
             except RegistryError as error:
                 # The message may be a stop: it is not passed over because a registry is away.
                 self._tell("control", "a command cannot be read yet: %s", error)
                 time.sleep(RETRY_S)
                 continue
-            if control is None:
-                self.state.forget(scope)
-            else:
-                self.state.apply(control)
             return
+
+    def _look_at_signers(self) -> None:
+        self._signers_at = time.monotonic() + SIGNERS_S
+        try:
+            if self._obeyed.signers_changed():
+                self._assign()
+        except SignersError as error:
+            self._tell("signers", "the signers of before still hold: %s", error)
 
     def _ask(self) -> None:
         """Asks the topic's leader for a sign of life."""
@@ -218,12 +251,15 @@ class Follower:
 
     def _look_for_topic(self) -> None:
         """A topic that nobody has made yet forbids nothing; librdkafka would look for it every five minutes."""
-        from confluent_kafka import KafkaException
+        from confluent_kafka import KafkaError, KafkaException
 
         try:
             found = self._consumer.list_topics(self._topic, timeout=ANSWER_S).topics[self._topic]
         except KafkaException:
             self._lost()
+            return
+        if found.error is not None and found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            self._denied()
             return
         self._reached()
         if found.error is None:
@@ -241,6 +277,7 @@ class Follower:
         from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
         first, self._end = OFFSET_BEGINNING, None
+        self._obeyed.begin()
         give_up = time.monotonic() + ANSWER_S
         while not self._closed:
             try:
@@ -272,6 +309,16 @@ class Follower:
         self._ask_at = time.monotonic() + RETRY_S
         self._settled.set()
 
+    def _denied(self) -> None:
+        """Who may not read the topic does not know what stands in it: that is as bad as if it were away."""
+        self._lost()
+        self._tell(
+            "refused",
+            "the Kafka broker does not let this user read %s: what stands there is not known. Give it the right to "
+            "(deploy/kafka/acls.py)",
+            self._topic,
+        )
+
     def _on_error(self, error: Any) -> None:
         """librdkafka's news of the connection; called from within `poll`."""
         from confluent_kafka import KafkaError
@@ -279,15 +326,21 @@ class Follower:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._away = True
             self._lost()
-        elif error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+        elif is_refusal(error):
             self._lost()
             self._tell("refused", "the Kafka broker refuses the reader of %s: %s", self._topic, error.str())
 
 
-def read_once(config: Mapping[str, Any], topic: str, registry: Callable[[], Registry], timeout_s: float) -> Follower:
+def read_once(
+    config: Mapping[str, Any],
+    topic: str,
+    registry: Callable[[], Registry],
+    timeout_s: float,
+    signers: Signers | None = None,
+) -> Follower:
     """A follower that has read the topic to its end and is closed; where the broker does not answer in time it is not
     `loaded`. Arguments as `Follower` has them."""
-    follower = Follower(config, topic, registry)
+    follower = Follower(config, topic, registry, signers=signers)
     follower.start()
     try:
         follower.wait_loaded(timeout_s)

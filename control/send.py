@@ -11,14 +11,23 @@ from ..schemas.errors import RunwatchError
 from ..schemas.registry import Registry
 from ..schemas.wire import encode
 from .scopes import parse
+from .signers import FRESH_MS
+from .signing import Envelope, Signer
 
 
 class ControlError(RunwatchError):
     """A command did not reach the topic; the message says why, and that nothing has changed."""
 
 
-def send(config: Mapping[str, Any], topic: str, registry: Registry, control: Control, timeout_s: float = 10.0) -> None:
-    """Sends one command and waits until the broker has it.
+def send(
+    config: Mapping[str, Any],
+    topic: str,
+    registry: Registry,
+    control: Control,
+    timeout_s: float = 10.0,
+    signer: Signer | None = None,
+) -> None:
+    """Sends one command, signed where there is a `signer`, and waits until the broker has it.
 
     `config` is librdkafka's, with `bootstrap.servers`. Raises `ScopeError`, `ControlError` or `RegistryError`.
     """
@@ -26,8 +35,17 @@ def send(config: Mapping[str, Any], topic: str, registry: Registry, control: Con
 
     parse(control.scope)
     schema = load("control")
-    value = encode(control.to_record(), schema, registry.id_of(schema, topic))
+    key, value = control.scope.encode(), encode(control.to_record(), schema, registry.id_of(schema, topic))
+    headers = signer.headers(topic, key, value) if signer else []
     trouble: list[str] = []
+    log_ms: list[int] = []
+
+    def delivered(error: Any, message: Any) -> None:
+        if error is not None:
+            trouble.append(error.str())
+        else:
+            log_ms.append(message.timestamp()[1])
+
     place = config.get("bootstrap.servers", "")
     try:
         producer = Producer(
@@ -44,9 +62,10 @@ def send(config: Mapping[str, Any], topic: str, registry: Registry, control: Con
         )
         producer.produce(
             topic,
-            key=control.scope.encode(),
+            key=key,
             value=value,
-            on_delivery=lambda error, _: trouble.append(error.str()) if error is not None else None,
+            headers=headers,
+            on_delivery=delivered,
         )
         left = producer.flush(timeout_s + 1.0)
         if left:
@@ -59,4 +78,15 @@ def send(config: Mapping[str, Any], topic: str, registry: Registry, control: Con
         raise ControlError(
             f"The command did not reach {topic} at {place} ({trouble[0]}), and binds nobody. Is the broker up, and "
             "may this user write there?"
+        )
+    if signer and log_ms:
+        _check_clock(Envelope.read(headers[0][1]), log_ms[0], topic)
+
+
+def _check_clock(envelope: Envelope, log_ms: int, topic: str) -> None:
+    if abs(ahead_ms := envelope.at_ms - log_ms) > FRESH_MS:
+        raise ControlError(
+            f"The command reached {topic} and binds nobody: this machine's clock is {abs(ahead_ms) // 1000:,} s "
+            f"{'ahead of' if ahead_ms > 0 else 'behind'} the broker's, and what is signed at another time than it "
+            "arrives is refused, lest somebody send it again later. Set the clock right."
         )

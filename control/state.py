@@ -73,6 +73,9 @@ class ControlState:
     def __len__(self) -> int:
         return len(self._by_scope)
 
+    def __contains__(self, scope: str) -> bool:
+        return scope in self._by_scope
+
 
 def expired(control: Control, now_ms: int) -> bool:
     """Whether a command has ended by itself."""

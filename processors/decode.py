@@ -1,7 +1,9 @@
 """Frame → columns: the batch's Avro bodies as one container, read by Polars at once.
 
-A batch that does not read whole is read message by message, so that the bad ones can be told from the good.
-Polars is laxer than fastavro in one thing: to it any index of a nullable field's union but 0 means a value.
+Of a batch that does not read whole, what `schemas.scan` doubts is read message by message, so that the bad ones can be
+told from the good.
+Polars is laxer than `decode_body` in two things: to it any index of a nullable field's union but 0 means a value, and
+a number beyond its column's 32 bits is cut to them.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from ..schemas.avro import AvroSchema, load
 from ..schemas.container import SENTINEL, WIRE_FIELDS, pack, pack_framed
 from ..schemas.events import epoch_ms
 from ..schemas.registry import Registry
+from ..schemas.scan import judged
 from ..schemas.wire import HEADER_BYTES, MAGIC, WireError, decode_body, split
 from .frames import Frame
 
@@ -65,11 +68,14 @@ class FrameDecoder:
         # What stands for a field that an older schema lacks; a field without one cannot be read from it.
         self._defaults = {column["name"]: column["default"] for column in fields if "default" in column}
         self._times = [column["name"] for column in fields if _is_time(column["type"])]
+        # Whether the last frame held something broken: the next one may too, and reading it as if it were whole would
+        # be done for nothing, twice.
+        self._was_broken = False
 
     def decode(self, frame: Frame) -> Decoded:
         """The frame's columns. Raises nothing for a bad message; raises what the registry raises when it is away."""
         values = frame.values
-        whole = self._whole(values)
+        whole = None if self._was_broken else self._whole(values)
         if whole is not None:
             return Decoded(_with_places(whole, np.arange(len(values), dtype=np.uint32)))
         groups, bad = _by_header(values)
@@ -91,6 +97,7 @@ class FrameDecoder:
             found = parts[0]
         else:
             found = pl.concat(parts).sort("_at")
+        self._was_broken = bool(bad)
         return Decoded(found, sorted(bad, key=lambda one: one.at))
 
     def _schema_of(self, schema_id: int) -> AvroSchema:
@@ -138,20 +145,39 @@ class FrameDecoder:
 
     def _read(self, bodies: list[bytes], schema: AvroSchema) -> tuple[list[pl.Series], dict[int, WireError]]:
         """The columns of these bodies, and the broken ones by their place."""
-        try:
-            columns = self._at_once(pack(bodies, schema), schema, len(bodies))
-        except WireError:
-            columns = None
+        found = judged(bodies, schema) if self._was_broken else None
+        columns = self._packed(bodies, schema) if found is None else None
         if columns is not None:
             return columns, {}
-        good: list[dict[str, Any]] = []
+        sure: npt.NDArray[np.intp] = np.empty(0, np.intp)
+        rest: npt.NDArray[np.intp] = np.arange(len(bodies))
         broken: dict[int, WireError] = {}
-        for at, body in enumerate(bodies):
+        if (found := found or judged(bodies, schema)) is not None:
+            wrong, unsure = found
+            columns = self._packed([bodies[at] for at in np.flatnonzero(~(wrong | unsure))], schema)
+            if columns is not None:
+                sure, rest = np.flatnonzero(~(wrong | unsure)), np.flatnonzero(unsure & ~wrong)
+                # What exactly is wrong with each stands in the sink's dead letters.
+                error = WireError("avro", f"the body does not parse as {schema.name}")
+                broken = dict.fromkeys(np.flatnonzero(wrong).tolist(), error)
+        good: dict[int, dict[str, Any]] = {}
+        for at in rest.tolist():
             try:
-                good.append(decode_body(body, schema, self._reader))
+                good[at] = decode_body(bodies[at], schema, self._reader)
             except WireError as error:
                 broken[at] = error
-        return self.from_records(good).get_columns(), broken
+        single = self.from_records(good.values()).get_columns()
+        if columns is None:
+            return single, broken
+        both = [_with_places(columns, sure.astype(np.uint32)), _with_places(single, np.array([*good], np.uint32))]
+        return pl.concat(both).sort("_at").drop("_at").get_columns(), broken
+
+    def _packed(self, bodies: Sequence[bytes], schema: AvroSchema) -> list[pl.Series] | None:
+        """The columns of these bodies, or None where they do not come out at once."""
+        try:
+            return self._at_once(pack(bodies, schema), schema, len(bodies))
+        except WireError:
+            return None
 
     def from_records(self, records: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
         """The same columns from records that were decoded one by one."""
@@ -205,15 +231,19 @@ def _with_places(columns: Sequence[pl.Series], places: npt.NDArray[np.uint32]) -
 def _by_header(values: Sequence[bytes | None]) -> tuple[dict[bytes, Sequence[int]], list[BadMessage]]:
     """Places by wire header, and the messages that have no right one."""
     groups: dict[bytes, list[int]] = {}
-    bad: list[BadMessage] = []
     for at, value in enumerate(values):
+        groups.setdefault(value[:HEADER_BYTES] if value else b"", []).append(at)
+    good: dict[bytes, Sequence[int]] = {}
+    bad: list[BadMessage] = []
+    for head, places in groups.items():
         try:
-            split(value)
+            # What is shorter than a header stands here whole, so that what is said of it is said of the message.
+            split(head)
         except WireError as error:
-            bad.append(BadMessage(at, error.reason, str(error)))
+            bad.extend(BadMessage(at, error.reason, str(error)) for at in places)
         else:
-            groups.setdefault(value[:HEADER_BYTES], []).append(at)  # type: ignore[index]  # split saw to it
-    return dict(groups), bad
+            good[head] = places
+    return good, bad
 
 
 _FIRST_MS, _LAST_MS = epoch_ms(datetime.min.replace(tzinfo=UTC)), epoch_ms(datetime.max.replace(tzinfo=UTC))

@@ -19,6 +19,8 @@ from ..schemas.wire import encode
 log = logging.getLogger("runwatch.processors")
 
 Delivered = Callable[[KafkaError | None, Message | None], None]
+Headers = Callable[[str, bytes, bytes | None], list[tuple[str, bytes]]]
+"""Topic, key and value to a message's headers."""
 _TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE, KafkaError.RECORD_LIST_TOO_LARGE)
 
 
@@ -55,6 +57,8 @@ class Emitter:
                 # As Kafka's Java clients and Faust do it: equal keys meet in the same partition.
                 "partitioner": "murmur2_random",
                 "message.timeout.ms": 120_000,
+                # Beyond this the sender waits; librdkafka's own is a gigabyte.
+                "queue.buffering.max.kbytes": 64 << 10,
                 **config,
             }
         )
@@ -69,10 +73,12 @@ class Emitter:
             for topic in topics:
                 self._producer.list_topics(topic, timeout_s)
 
-    def send(self, topic: str, messages: Iterable[tuple[bytes, bytes | None]]) -> asyncio.Future[None]:
+    def send(
+        self, topic: str, messages: Iterable[tuple[bytes, bytes | None]], headers: Headers | None = None
+    ) -> asyncio.Future[None]:
         """Sends (key, value) pairs; the future is done when every one has arrived, or has an `EmitError`.
 
-        A value that is None takes away what a compacted topic holds of the key.
+        A value that is None takes away what a compacted topic holds of the key. `headers` makes each message's.
         """
         done: asyncio.Future[None] = self._loop.create_future()
         batch = list(messages)
@@ -97,13 +103,15 @@ class Emitter:
                 self._loop.call_soon_threadsafe(self._settle, done, topic, failed)
 
         for key, value in batch:
-            self._produce(topic, key, value, delivered)
+            self._produce(topic, key, value, delivered, headers(topic, key, value) if headers else None)
         return done
 
-    def _produce(self, topic: str, key: bytes, value: bytes | None, delivered: Delivered) -> None:
+    def _produce(
+        self, topic: str, key: bytes, value: bytes | None, delivered: Delivered, headers: list[tuple[str, bytes]] | None
+    ) -> None:
         while True:
             try:
-                self._producer.produce(topic, value, key, on_delivery=delivered)
+                self._producer.produce(topic, value, key, on_delivery=delivered, headers=headers or [])
                 return
             except BufferError:
                 # The queue is full: the broker is slower than we are, so we are as slow as the broker.

@@ -22,6 +22,8 @@ class Frame:
     """When the broker appended each; only of topics whose horizon asks for it."""
     replay: bool = False
     """True for messages below the committed offset: they rebuild state and say nothing."""
+    whole: bool = True
+    """False for messages of a stretch of which not all is read: they are for what knows no stretches."""
     behind: int = 0
     """How many offsets the partition went on for after it, as far as was known when it was fetched."""
     epoch: int = 0

@@ -5,16 +5,24 @@ No Faust and no Kafka here: frames come in, and what is found goes out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import polars as pl
 
-from .decode import FrameDecoder
+from .decode import BadMessage, FrameDecoder
 from .frames import Frame
 
 Found = TypeVar("Found")
 Said_co = TypeVar("Said_co", covariant=True)
+
+
+Look = Callable[[Frame, Sequence[BadMessage]], None]
+"""Looks at a frame, and what of it cannot be read, before any of it is folded in; may raise `holding.NotYet`."""
+
+
+def passed(_frame: Frame, _bad: Sequence[BadMessage]) -> None:
+    """Every frame may be folded in."""
 
 
 class Judge(Protocol[Said_co]):
@@ -44,6 +52,7 @@ class JudgedTopic(Generic[J, Found]):
         self._held: dict[int, tuple[int, J]] = {}
         # Partitions that were read to their ends.
         self._caught_up: set[int] = set()
+        self.look: Look = passed
         self.bad = 0
         """Messages that could not be read; the sink keeps them in the dead letters."""
 
@@ -54,6 +63,7 @@ class JudgedTopic(Generic[J, Found]):
             held = self._held[frame.partition] = (frame.epoch, self._make())
         (self._caught_up.discard if frame.behind else self._caught_up.add)(frame.partition)
         decoded = self._decoder.decode(frame)
+        self.look(frame, decoded.bad)
         found = list(held[1].take(decoded.columns, frame))
         if frame.replay:
             return []

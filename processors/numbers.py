@@ -53,14 +53,35 @@ class Numbers:
         return Numbers(*(getattr(self, name)[at] for name in _NAMES))
 
 
-def numbers_of(columns: pl.DataFrame) -> Numbers:
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What of each event is added up by agent, beside its `Numbers`; a value an event."""
+
+    is_model_call: Mask
+    is_tool_call: Mask
+    input_tokens: I64
+    """0 where it is not known."""
+    run_tool_calls: I64
+    """Of a stop, what its run took: below 0 where it is not known."""
+    run_ms: I64
+
+    def __getitem__(self, mask: Mask) -> Work:
+        """Those events."""
+        return Work(*(getattr(self, name)[mask] for name in _WORK))
+
+
+def numbers_of(columns: pl.DataFrame) -> tuple[Numbers, Work]:
     """`columns`: of events, as the fold gets them."""
     taken = columns.select(**_EXPRESSIONS)
     values: dict[str, Any] = {name: taken[name].to_numpy() for name in _NAMES}
-    return Numbers(**{name: one.view(np.bool_) if name in _FLAGS else one for name, one in values.items()})
+    numbers = Numbers(**{name: one.view(np.bool_) if name in _FLAGS else one for name, one in values.items()})
+    work: dict[str, Any] = {name: taken[f"work_{name}"].to_numpy() for name in _WORK}
+    return numbers, Work(**{name: one.view(np.bool_) if name in _WORK_FLAGS else one for name, one in work.items()})
 
 
 _NAMES = tuple(field.name for field in fields(Numbers))
+_WORK = tuple(field.name for field in fields(Work))
+_WORK_FLAGS = {"is_model_call", "is_tool_call"}
 _FLAGS = {"is_stop", "is_call", "failed", "unknown", "nameless", "retried", "throttled"}
 _REQUEST = pl.col("kind") == "model_result"
 _EXPRESSIONS = {
@@ -83,3 +104,12 @@ _EXPRESSIONS = {
 }
 # Flags come out of Polars as bits; as bytes they can be taken as they are.
 _EXPRESSIONS.update({name: _EXPRESSIONS[name].cast(pl.UInt8) for name in _FLAGS})
+_EXPRESSIONS.update(
+    {
+        "work_is_model_call": _REQUEST.cast(pl.UInt8),
+        "work_is_tool_call": (pl.col("kind") == "tool_result").cast(pl.UInt8),
+        "work_input_tokens": pl.col("input_tokens").fill_null(0),
+        "work_run_tool_calls": pl.col("tool_calls").fill_null(-1),
+        "work_run_ms": pl.col("duration_ms").fill_null(-1),
+    }
+)

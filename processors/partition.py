@@ -20,7 +20,7 @@ from .counts import FoldCounts
 from .fleet.rules import FleetRules
 from .fleet.tally import FleetTally
 from .loops import LoopRules, Runaways
-from .numbers import Numbers, numbers_of
+from .numbers import Numbers, Work, numbers_of
 from .replay import stretch_start
 from .runs import I64, Mask, RunTable
 from .windows import CLOCK_SET_MS, Tally, WindowRules
@@ -67,6 +67,18 @@ class RunRules(Section):
         description="A run with no event for so long, by log time, is forgotten; an ended one is known as long, "
         "so that what is resent of it is told.",
     )
+    recall: Duration = Field(
+        600_000,
+        ge=0,
+        description="How much of the log is read again for the sake of runs when a worker starts, beyond the stretch "
+        "that its windows need.",
+    )
+    recall_events: int = Field(
+        300_000,
+        ge=0,
+        description="Events that are read again for that at the most, all partitions of a worker together: a worker "
+        "reads some 150,000 a second, and finds nothing meanwhile.",
+    )
     most_ended: int = Field(
         200_000,
         ge=1_000,
@@ -83,6 +95,17 @@ class FoldRules(Section):
     fleet: FleetRules = Field(default_factory=FleetRules)
 
 
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Events of one frame, as numbers."""
+
+    agents: pl.Series
+    """Their agents' names."""
+    stop_reasons: pl.Series
+    numbers: Numbers
+    work: Work
+
+
 @dataclass(slots=True)
 class Folded:
     """What came out of events that were folded in."""
@@ -94,6 +117,8 @@ class Folded:
     committed event."""
     fleet_parts: list[dict[str, Any]] = field(default_factory=list)
     """The same, of what happens to the whole fleet."""
+    fresh: Fresh | None = None
+    """The events that were not seen before; None where there are none."""
 
 
 class PartitionFold:
@@ -113,11 +138,11 @@ class PartitionFold:
         self._aged_ms = 0
         self._stretch_ms = 0
 
-    def add(self, columns: pl.DataFrame, offsets: I64, log_ms: int) -> Folded:
+    def add(self, columns: pl.DataFrame, offsets: I64, log_ms: int, *, whole: bool = True) -> Folded:
         """Folds events in, in offset order.
 
         `columns`: `EVENT_COLUMNS`; `offsets`: of each row; `log_ms`: log time of the last, in the same stretch
-        as the others'.
+        as the others'; `whole`: whether all of that stretch is folded in, without which its windows are not tallied.
         """
         out = Folded()
         if not columns.height:
@@ -130,11 +155,11 @@ class PartitionFold:
             out.fleet_parts = self.fleet.parts(log_ms, over_ms=stretch_ms)
             self._stretch_ms = stretch_ms
         self._sweep(log_ms)
-        out.anomalies = self._add(columns, offsets, log_ms)
+        self._add(columns, offsets, log_ms, out, whole)
         return out
 
-    def _add(self, columns: pl.DataFrame, offsets: I64, log_ms: int) -> list[Anomaly]:
-        numbers = numbers_of(columns)
+    def _add(self, columns: pl.DataFrame, offsets: I64, log_ms: int, out: Folded, whole: bool) -> None:
+        numbers, work = numbers_of(columns)
         runs, first, which = np.unique(numbers.run, return_index=True, return_inverse=True)
         rows = self.runs.locate(runs, numbers.ts_ms[first], numbers.seq[first])[which]
         self.runs.touched_ms[rows] = log_ms
@@ -142,27 +167,29 @@ class PartitionFold:
         if not keep.all():
             self.counts.repeats += int((~keep).sum())
             columns, numbers, rows, offsets = columns.filter(keep), numbers[keep], rows[keep], offsets[keep]
+            work = work[keep]
         self.counts.events += len(keep)
         self._look_over(numbers, rows, log_ms)
         if not len(numbers):
-            return []
-        self.tally.add(columns, log_ms, int(offsets[-1]) + 1)
+            return
+        out.fresh = Fresh(columns["agent"], columns["stop_reason"], numbers, work)
+        if whole:
+            self.tally.add(columns, log_ms, int(offsets[-1]) + 1)
         self.fleet.add(columns, log_ms, int(offsets[-1]) + 1)
         if not numbers.is_stop.any():
-            return self._judge(columns, numbers, rows, offsets)
-        found: list[Anomaly] = []
+            out.anomalies = self._judge(columns, numbers, rows, offsets)
+            return
         start = 0
         restarts, over = _stops(rows, numbers.is_stop)
         for end in [*restarts, len(numbers)]:
             piece = slice(start, end)
-            found += self._judge(columns[piece], numbers[piece], rows[piece], offsets[piece])
+            out.anomalies += self._judge(columns[piece], numbers[piece], rows[piece], offsets[piece])
             stops = numbers.is_stop[piece]
             stopped, last_seq = rows[piece][stops], numbers.seq[piece][stops]
             self.counts.missing += self.runs.missing(stopped, last_seq)
             self.runs.restart(stopped, last_seq)
             start = end
         self.runs.end(over)
-        return found
 
     def _judge(self, columns: pl.DataFrame, numbers: Numbers, rows: I64, offsets: I64) -> list[Anomaly]:
         """What these events show of their runs, of which none goes on after its stop."""

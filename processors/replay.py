@@ -8,7 +8,7 @@ stretch, and the window parts of a stretch are tallied from all of its events or
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -31,6 +31,19 @@ class Horizon:
     """How long the topic keeps its messages: nothing older is looked for."""
     timed: bool = False
     """Whether the log time of each message is wanted, and not only of the last of a frame."""
+    recall_ms: int = 0
+    """How much is read before these stretches, where that is not too much."""
+    most: int = 0
+    """Messages that are read for the sake of `recall_ms` at the most, all partitions together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a partition's replay begins."""
+
+    offset: int
+    whole_ms: int
+    """From this log time on stretches are read whole; what is read before it is for what knows no stretches."""
 
 
 def stretch_start(log_ms: int, stretch_ms: int) -> int:
@@ -45,8 +58,8 @@ def stretch_starts(log_ms: npt.NDArray[np.int64], stretch_ms: int) -> npt.NDArra
 
 async def replay_starts(
     committed: Mapping[Partition, int], horizon: Horizon, now_ms: int, lookup: Lookup[Partition]
-) -> dict[Partition, int]:
-    """Offset at which each partition's replay begins; at most the committed offset, which is above 0.
+) -> dict[Partition, Start]:
+    """Where each partition's replay begins: at most at the committed offset, which is above 0.
 
     Kafka tells which offset a time has, not which time an offset has: the stretch of the last committed
     message is found by bisection, all partitions in the same few requests.
@@ -64,5 +77,17 @@ async def replay_starts(
                 low[tp] = at
             else:
                 high[tp] = at
-    starts = await lookup({tp: (low[tp] - horizon.before) * step for tp in committed})
-    return {tp: min(offset, committed[tp]) for tp, offset in starts.items() if offset is not None}
+    whole = {tp: (low[tp] - horizon.before) * step for tp in committed}
+    starts = {
+        tp: Start(min(offset, committed[tp]), whole[tp])
+        for tp, offset in (await lookup(whole)).items()
+        if offset is not None
+    }
+    if horizon.recall_ms:
+        each = horizon.most // len(committed)
+        earlier = await lookup({tp: ms - horizon.recall_ms for tp, ms in whole.items()})
+        for tp, start in starts.items():
+            offset = earlier.get(tp)
+            if offset is not None:
+                starts[tp] = replace(start, offset=min(start.offset, max(offset, committed[tp] - each)))
+    return starts

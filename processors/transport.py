@@ -30,18 +30,19 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from operator import attrgetter
-from time import time
+from time import monotonic, time
 from typing import Any
 
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import CorruptRecordException
 from faust.app import App
+from faust.exceptions import ConsumerNotStarted
 from faust.serializers.schemas import Schema
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from .frames import Frame
-from .replay import Horizon, replay_starts, stretch_start
+from .replay import Horizon, Start, replay_starts, stretch_start
 
 FETCH_WAIT_MS = 50
 """How long the broker holds back an answer in which there would be nothing."""
@@ -49,8 +50,16 @@ CROWDED_S = 0.005
 """How long a fetch waits while some partitions are left out of it."""
 LIGHT = 2_000
 """Records of one fetch, up to which the next one waits until these are worked on. See `fetch_when_asked`."""
+FIRST_S = 60.0
+"""How long topics wait at the most for those that are read again first."""
 LIGHT_S = 0.05
 """How long it waits at most: frames that a rebalance takes back are worked on by nobody."""
+REST = 3.0
+"""With little to do, a fetch waits so many times as long as the last one's frames took, for more to come in: a frame of
+a hundred events costs as much as one of a thousand. It keeps a worker below a quarter of a core, and a broker below a
+few dozen fetches a second, until frames are so large that the events are what costs."""
+REST_MOST_S = 0.03
+"""No event waits longer than this for company."""
 
 _offset = attrgetter("offset")
 _timestamp = attrgetter("timestamp")
@@ -147,6 +156,10 @@ class FrameConsumer(driver.Consumer):  # type: ignore[misc]
         super().on_init()
         self._epochs: dict[TP, int] = {}
         self._live_from: dict[TP, int] = {}
+        self._whole_ms: dict[TP, int] = {}
+        # Partitions of the app's `first` topics whose replays are under way, and until when the others wait for them.
+        self._replaying: set[TP] = set()
+        self._others_wait_s = 0.0
 
     def _new_consumer_thread(self) -> LeanThread:
         return LeanThread(self, loop=self.loop, beacon=self.beacon)
@@ -164,6 +177,7 @@ class FrameConsumer(driver.Consumer):  # type: ignore[misc]
         if self._thread.is_light:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.app.worked_on.wait(), LIGHT_S)
+            await self.sleep(min(REST * self.app.took_s, REST_MOST_S))
         records, active = await self._wait_next_records(timeout)
         if records is None or self.should_stop:
             return
@@ -193,7 +207,7 @@ class FrameConsumer(driver.Consumer):  # type: ignore[misc]
         return fetched[0].topic not in self.app.urgent
 
     def _frames(self, tp: TP, batch: list[Any]) -> list[Frame]:
-        """The batch as one frame, or as several where it spans the committed offset or two stretches of log time."""
+        """The batch as one frame; as several where it spans the committed offset or two stretches, or is too much."""
         horizon = self.app.horizons.get(tp.topic)
         live_from = self._live_from.get(tp, 0)
         end = self.highwater(tp) or 0
@@ -205,7 +219,10 @@ class FrameConsumer(driver.Consumer):  # type: ignore[misc]
                 ends = stretch_start(batch[0].timestamp, horizon.stretch_ms) + horizon.stretch_ms
                 if batch[cut - 1].timestamp >= ends:
                     cut = bisect_left(batch, ends, hi=cut, key=_timestamp)
+            cut = min(cut, self.app.most.get(tp.topic, cut))
             part, batch = batch[:cut], batch[cut:]
+            if not replay or part[-1].offset + 1 >= live_from:
+                self._replaying.discard(tp)
             first, last = part[0].offset, part[-1].offset
             frames.append(
                 Frame(
@@ -219,6 +236,7 @@ class FrameConsumer(driver.Consumer):  # type: ignore[misc]
                     log_ms=part[-1].timestamp,
                     each_log_ms=[record.timestamp for record in part] if horizon and horizon.timed else None,
                     replay=replay,
+                    whole=part[0].timestamp >= self._whole_ms.get(tp, 0),
                     behind=max(0, end - last - 1),
                     epoch=self._epochs.get(tp, 0),
                 )
@@ -241,6 +259,25 @@ class FrameConsumer(driver.Consumer):  # type: ignore[misc]
             tp,
             generation_id=self.app.consumer_generation_id,
         )
+
+    def lags(self) -> dict[TP, int]:
+        """How many messages of each partition wait to be read, as far as the last fetch tells."""
+        found = {}
+        for tp in self._assigned():
+            try:
+                end = self.highwater(tp)
+            except (AssertionError, AttributeError):
+                continue  # it is being taken away, in the consumer's own thread
+            read = self._read_offset.get(tp)
+            if end is not None:
+                found[tp] = max(0, end - (self._committed_offset.get(tp) or 0 if read is None else read + 1))
+        return found
+
+    def _assigned(self) -> set[TP]:
+        try:
+            return set(self.assignment())
+        except ConsumerNotStarted:
+            return set()
 
     # -- committing --------------------------------------------------------------------------------
 
@@ -270,10 +307,29 @@ class FrameConsumer(driver.Consumer):  # type: ignore[misc]
             self._live_from[tp] = offset if known else 0
             self._committed_offset[tp] = offset if known else None
             self._read_offset[tp] = None  # `getmany` sets it with each frame
+            self._whole_ms.pop(tp, None)
             if tp in starts:
-                await self._seek(tp, starts[tp])
+                self._whole_ms[tp] = starts[tp].whole_ms
+                await self._seek(tp, starts[tp].offset)
+        self._replaying = {
+            tp for tp, start in starts.items() if tp.topic in self.app.first and start.offset < self._live_from[tp]
+        }
+        self._others_wait_s = monotonic() + FIRST_S
 
-    async def _replay_starts(self, committed: Mapping[TP, int | None]) -> dict[TP, int]:
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        """As Faust's; while the topics that come first are read again, these alone are fetched.
+
+        What is fetched of the others meanwhile would be worked on in between, and they are read again for hours of
+        the log where the first are for minutes.
+        """
+        if self._replaying and active_partitions is not None and monotonic() < self._others_wait_s:
+            active_partitions = {tp for tp in active_partitions if tp.topic in self.app.first}
+            if not active_partitions:
+                await self.sleep(CROWDED_S)
+                return {}
+        return await super()._getmany(active_partitions, timeout)
+
+    async def _replay_starts(self, committed: Mapping[TP, int | None]) -> dict[TP, Start]:
         """Where to begin reading, for the partitions whose topic has a horizon and that were read before."""
         consumer = self._thread._ensure_consumer()
 
@@ -281,7 +337,7 @@ class FrameConsumer(driver.Consumer):  # type: ignore[misc]
             found = await self._thread.call_thread(consumer.offsets_for_times, times)
             return {tp: None if place is None else place.offset for tp, place in found.items()}
 
-        starts: dict[TP, int] = {}
+        starts: dict[TP, Start] = {}
         for topic, horizon in self.app.horizons.items():
             read = {tp: offset for tp, offset in committed.items() if tp.topic == topic and offset and offset > 0}
             if read:
@@ -303,6 +359,12 @@ class FrameApp(App):  # type: ignore[misc]
     urgent: frozenset[str] = frozenset()
     """Topics whose frames are worked on before the others' of the same fetch."""
 
+    most: Mapping[str, int] = {}
+    """Topic → messages of a frame at the most; a frame of another is what a fetch brings. Topics take turns, a frame
+    each: so one whose messages take long leaves the others their time."""
+    first: frozenset[str] = frozenset()
+    """Topics that are read again, after an assignment, before the others are read at all."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._out = 0
@@ -311,9 +373,14 @@ class FrameApp(App):  # type: ignore[misc]
         self.worked_on = asyncio.Event()
         """Set while no frame waits to be worked on."""
         self.worked_on.set()
+        self._since_s = 0.0
+        self.took_s = 0.0
+        """Seconds from when the last frames were handed out until all of them were worked on."""
 
     def hand_out(self) -> None:
         """A frame goes to its agent."""
+        if not self._out:
+            self._since_s = monotonic()
         self._out += 1
         self.worked_on.clear()
 
@@ -321,6 +388,7 @@ class FrameApp(App):  # type: ignore[misc]
         """A frame was worked on."""
         self._out = max(0, self._out - 1)
         if not self._out:
+            self.took_s = monotonic() - self._since_s
             self.worked_on.set()
 
     def take_back(self) -> None:

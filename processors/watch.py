@@ -19,7 +19,7 @@ from .decode import FrameDecoder
 from .drift import DriftJudge
 from .drift.memory import Memory
 from .frames import Frame
-from .judging import JudgedTopic
+from .judging import JudgedTopic, Look, passed
 from .merge import TOOL_COLUMNS, Merger
 from .partition import EVENT_COLUMNS, Folded, PartitionFold
 from .rules import Rules
@@ -45,6 +45,7 @@ class EventWatch:
         self._folds: dict[int, tuple[int, PartitionFold]] = {}
         # Partitions that were read to their ends.
         self._caught_up: set[int] = set()
+        self.look: Look = passed
         self.counts = Counts()
 
     def take(self, frame: Frame) -> Folded:
@@ -52,10 +53,11 @@ class EventWatch:
         fold = self._fold(frame)
         (self._caught_up.discard if frame.behind else self._caught_up.add)(frame.partition)
         decoded = self._decoder.decode(frame)
+        self.look(frame, decoded.bad)
         *columns, at = decoded.columns.get_columns()
         before = replace(fold.counts)
         offsets = np.asarray(frame.offsets, np.int64)[at.to_numpy()]
-        out = fold.add(pl.DataFrame(columns), offsets, frame.log_ms)
+        out = fold.add(pl.DataFrame(columns), offsets, frame.log_ms, whole=frame.whole)
         if frame.replay:
             self.counts.replayed += len(frame)
             return Folded()
@@ -99,6 +101,11 @@ class EventWatch:
     @property
     def open_runs(self) -> int:
         return sum(len(fold.runs) for _, fold in self._folds.values())
+
+    @property
+    def window_parts(self) -> int:
+        """Window parts that are held."""
+        return sum(fold.tally.groups for _, fold in self._folds.values())
 
     @property
     def overflowing(self) -> int:

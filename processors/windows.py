@@ -93,7 +93,7 @@ class WindowRules(Section):
         description="An event that lies so far ahead of the log has a wrong clock: it counts when it came.",
     )
     send_every: Duration = Field(
-        3_000, ge=100, le=60_000, description="How often a partition's changed window parts are sent."
+        2_000, ge=100, le=60_000, description="How often a partition's changed window parts are sent."
     )
     tools_every: Duration = Field(
         10_000,
@@ -101,10 +101,10 @@ class WindowRules(Section):
         description="How often, by log time, the parts of single tools are sent at the most: there are many of them.",
     )
     stretch: Duration = Field(
-        300_000,
+        120_000,
         ge=1_000,
         le=86_400_000,
-        description="Stretch of log time by which events are replayed when a worker starts: one to two of them.",
+        description="Stretch of log time by which windows are tallied: when a worker starts, the last is read again.",
     )
     most_tools: int = Field(
         1_000,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .notices import Notices
-from .transport import Message, Transport
+from .transport import Keeper, Message, Transport
 
 Encode = Callable[[Any], bytes]
 """A message's value from what was put: an event, or whatever else the topic is for."""
@@ -37,6 +37,8 @@ AWAY_S = 1.0
 """How long the end of a process waits for a broker that does not answer."""
 RETRY_S = 5.0
 """After the transport could not be opened."""
+KEPT = ("saved", "synced", "written", "waiting", "dropped", "bytes", "adopted")
+"""What is counted of what a keeper keeps."""
 
 
 def _run_of(event: Any) -> str:
@@ -70,6 +72,8 @@ class Sender:
         self._closed = False
         self._retiring = False
         self._transport: Transport | None = None
+        self._keeper: Keeper | None = None
+        """The transport, where it keeps what it cannot deliver."""
         self._begin()
         _OPEN.add(self)
 
@@ -114,9 +118,13 @@ class Sender:
             "sent": self._taken,
             "delivered": delivered,
             "queued": len(self._queue) + len(self._ready) + waiting,
-            "dropped": self._dropped,
+            "dropped": self._dropped + self.kept()["dropped"],
             "failed": failed + self._unfit,
         }
+
+    def kept(self) -> dict[str, int]:
+        """See `Watch.spool_stats`."""
+        return self._keeper.stats() if self._keeper else dict.fromkeys(KEPT, 0)
 
     @property
     def room(self) -> float:
@@ -165,27 +173,48 @@ class Sender:
             return True
         first = timeout_s if patient else min(timeout_s, AWAY_S)
         done = self.flush(first) or (not self.away() and self.flush(timeout_s - first))
-        if not done:
-            self._notices.tell(
-                "left",
-                "%d %ss could not be delivered before the end, and are lost.",
-                self.stats()["queued"],
-                self._called,
-            )
         with self._lock:
             self._closed = True
             self._ring()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=IDLE_S)
+        left = self.stats()["queued"]
+        lost = self._keep(left)
+        if not done and left > lost:
+            self._notices.tell(
+                "kept",
+                "%d %ss could not be delivered before the end, and wait on disk for the next process.",
+                left - lost,
+                self._called,
+            )
+        if not done and lost:
+            self._notices.tell(
+                "left", "%d %ss could not be delivered before the end, and are lost.", lost, self._called
+            )
         _OPEN.discard(self)
         return done
+
+    def _keep(self, left: int) -> int:
+        """Leaves to the keeper what is not delivered; how many of those that are left are lost."""
+        keeper = self._keeper
+        if keeper is None or not self._working.acquire(timeout=IDLE_S):
+            return left
+        try:
+            keeper.note_dropped(self._dropped)
+            rest = self._ready
+            while self._queue:
+                rest += self._encoded()
+            self._ready = []
+            return keeper.keep(rest)
+        finally:
+            self._working.release()
 
     def after_fork(self) -> None:
         """A child's sender: empty, since the parent sends what was queued, with a thread and connection to come."""
         if self._transport is not None:
             self._transport.abandon()
-            self._transport = None
+            self._transport = self._keeper = None
         self._dropped = self._unfit = self._taken = 0
         self._notices.after_fork()
         self._begin()
@@ -217,13 +246,14 @@ class Sender:
                 continue
             if self._retiring and self._is_through(0.1):
                 self._closed = True
+                self._keep(0)
                 _OPEN.discard(self)
             with self._lock:
                 idle = self._idle = not self._queue and not self._closed
             if not idle:
                 # What waits cannot move, since the transport does not open; or it is the end.
                 time.sleep(STUCK_S)
-            elif not self._bell.acquire(timeout=IDLE_S):
+            elif not self._bell.acquire(timeout=min(IDLE_S, self._keeper.next_s()) if self._keeper else IDLE_S):
                 with self._lock:
                     # Someone may have rung between the time-out and here.
                     if not self._idle:
@@ -244,6 +274,8 @@ class Sender:
         if not self._ready:
             transport.serve(0)
             return False
+        if self._keeper is not None and self._dropped:
+            self._keeper.note_dropped(self._dropped)
         taken = transport.send(self._ready)
         del self._ready[:taken]
         if self._ready:
@@ -255,7 +287,9 @@ class Sender:
         if time.monotonic() < self._open_after:
             return None
         try:
-            self._encode, self._transport = self._open_transport()
+            self._encode, transport = self._open_transport()
+            self._keeper = transport if isinstance(transport, Keeper) else None
+            self._transport = transport
         except Exception as error:  # whatever librdkafka or a registry's client finds wrong
             self._open_after = time.monotonic() + RETRY_S
             self._notices.tell("open", "%ss cannot be sent yet, and wait in memory: %s", self._called, error)

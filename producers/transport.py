@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+from ..broker import is_refusal
 
 Message = tuple[bytes, bytes]
 """Key and value."""
@@ -31,8 +33,31 @@ class Transport(Protocol):
     def away(self) -> bool:
         """Whether the other side cannot be reached at present, as far as is known."""
 
+    def recall(self) -> list[Message]:
+        """Takes back what is not delivered, a key's in order. None of it is sent any more; this is the end of it."""
+
     def abandon(self) -> None:
         """Lets go in a forked child, where the parent still uses what this holds."""
+
+
+@runtime_checkable
+class Keeper(Transport, Protocol):
+    """A way out that keeps what it cannot deliver."""
+
+    def keep(self, rest: Sequence[Message]) -> int:
+        """Keeps all that is not delivered for a later process, and behind it what was not sent yet. The end of it.
+
+        Returns how many messages could not be kept.
+        """
+
+    def next_s(self) -> float:
+        """After how many seconds at the latest it wants to be served again."""
+
+    def note_dropped(self, total: int) -> None:
+        """Hears how many were dropped for want of room before they came here, in all."""
+
+    def stats(self) -> dict[str, int]:
+        """See `Watch.spool_stats`."""
 
 
 def kafka_config(bootstrap: str, queue_size: int, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -83,6 +108,8 @@ class KafkaTransport:
         self._topic = topic
         self._tell = tell
         self._config = kafka_config(bootstrap, queue_size, extra)
+        self._is_single = False
+        """Whether messages go out one by one, after a batch was too large."""
         self._taken = 0
         self._failed = 0
         self._delivered_when_away: int | None = None
@@ -115,15 +142,21 @@ class KafkaTransport:
 
     def flush(self, timeout_s: float) -> int:
         self.serve(0)
-        return int(self._producer.flush(timeout_s))
+        return int(self._producer.flush(timeout_s)) + len(self._again)
 
     def counts(self) -> tuple[int, int, int]:
         # The producer's length also counts requests and callbacks on their way: never too few.
         waiting = max(0, min(len(self._producer), self._taken - self._failed))
-        return self._taken - self._failed - waiting, self._failed, waiting
+        return self._taken - self._failed - waiting, self._failed, waiting + len(self._again)
 
     def away(self) -> bool:
         return self._delivered_when_away == self.counts()[0]
+
+    def recall(self) -> list[Message]:
+        self._producer.purge()
+        self._producer.flush(1.0)
+        again, self._again = self._again, []
+        return again
 
     def abandon(self) -> None:
         import ctypes
@@ -150,6 +183,7 @@ class KafkaTransport:
         self._producer.purge()
         self._producer.flush(1.0)
         self._producer = self._open()
+        self._is_single = self._config.get("batch.num.messages") == 1
         again, self._again = self._again, []
         for key, value in again:
             self._produce(key, value)
@@ -167,7 +201,7 @@ class KafkaTransport:
                 " room. Is the address right (RUNWATCH_KAFKA, or connect(kafka=...)), and is the broker up?",
                 self._bootstrap,
             )
-        elif error.code() in (codes._AUTHENTICATION, codes._SSL):
+        elif is_refusal(error):
             self._tell("refused", "the Kafka broker at %s refuses this client: %s", self._bootstrap, error.str())
 
     def _on_failure(self, error: Any, message: Any) -> None:
@@ -176,6 +210,13 @@ class KafkaTransport:
         if error.code() in (codes._PURGE_QUEUE, codes._PURGE_INFLIGHT, codes._FATAL) or error.fatal():
             self._again.append((message.key(), message.value()))
             self._taken -= 1
+        elif error.code() == codes.MSG_SIZE_TOO_LARGE and not self._is_single:
+            # The broker refuses a batch as a whole, for one large message or because the topic takes less than a batch.
+            # Sent one by one, what is too large is too large itself.
+            self._again.append((message.key(), message.value()))
+            self._taken -= 1
+            self._is_fatal = True
+            self._config["batch.num.messages"] = 1
         else:
             self._failed_one(error)
 

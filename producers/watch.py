@@ -136,13 +136,23 @@ class Watch:
 
         `sent`: taken from the agent; of these `delivered`, `queued` (wait or are under way) or `failed`
         (do not fit the schema, or the topic refused them for good). `dropped`: not taken, since the queue
-        was full or the watch closed.
+        was full or the watch closed; or taken, and lost from a full spool.
         """
         return self._sender.stats()
 
     def snapshot_stats(self) -> dict[str, int]:
         """The same of snapshots; all 0 where none are kept."""
         return dict.fromkeys(self._sender.stats(), 0) if self._rules.taker is None else self._rules.taker.stats()
+
+    def spool_stats(self) -> dict[str, int]:
+        """What is on disk; all 0 without a spool.
+
+        `saved`: the first so many events that were put, in their order, outlive this process: they are on disk, or
+        delivered. `synced`: the first so many outlive the machine too. `written`: events that were written;
+        `waiting`: of these, not handed to Kafka's client yet; `dropped`: the oldest, for want of room; `bytes`: size
+        of all files; `adopted`: spools of processes that ended, of which not all is sent.
+        """
+        return self._sender.kept()
 
     def room(self) -> float:
         """The part of the queue that is free, 0 to 1: for senders in bulk, who can wait."""

@@ -11,7 +11,7 @@ from typing import Any
 import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
-NAMES = ("agent_event", "window_part", "fleet_part", "anomaly", "control", "health", "snapshot")
+NAMES = ("agent_event", "window_part", "fleet_part", "anomaly", "control", "health", "hold", "snapshot")
 """The schemas by file name; `NAME.avsc` beside this file."""
 
 
@@ -38,8 +38,8 @@ class AvroSchema:
 def make_schema(name: str, raw: dict[str, Any]) -> AvroSchema:
     """An `AvroSchema` from its JSON. Raises fastavro's `SchemaParseException` where it is not Avro."""
     text = json.dumps(raw, separators=(",", ":"), ensure_ascii=False)
-    # A copy: fastavro marks what it has parsed.
-    parsed = fastavro.parse_schema(json.loads(text), _write_hint=False)
+    # A copy: fastavro marks what it has parsed, and parses what has no mark anew with every message.
+    parsed = fastavro.parse_schema(json.loads(text))
     return AvroSchema(name, text, raw, parsed, fingerprint_id(raw))
 
 

@@ -39,6 +39,12 @@ def zigzag(value: int) -> bytes:
     return bytes(out)
 
 
+def text_bytes(text: str) -> bytes:
+    """`text` as Avro writes a string."""
+    data = text.encode()
+    return zigzag(len(data)) + data
+
+
 END_BYTES = zigzag(SENTINEL)
 
 
@@ -64,15 +70,23 @@ def _header(schema_text: str, lead: tuple[tuple[str, str], ...]) -> bytes:
     return b"Obj\x01" + zigzag(2) + meta + zigzag(0) + _SYNC
 
 
-def pack(bodies: Sequence[bytes], schema: AvroSchema, lead: tuple[str, ...] = ()) -> bytes:
+def pack(
+    bodies: Sequence[bytes],
+    schema: AvroSchema,
+    lead: tuple[str | tuple[str, str], ...] = (),
+    *,
+    whole: bool = False,
+) -> bytes:
     """A container of these records.
 
     `bodies` are Avro bodies without the wire header, each already preceded by its `lead` values (as
-    `zigzag` bytes) where there are any. Raises `WireError` where a body itself holds the sentinel: two
-    records in one body would pass for two bodies, and push the block's last one out unseen. Such bodies
-    are to be decoded one by one.
+    `zigzag` bytes) where there are any: longs, or of the type that stands beside the name. Raises `WireError`
+    where a body itself holds the sentinel: two records in one body would pass for two bodies, and push the
+    block's last one out unseen. Such bodies are to be decoded one by one. `whole`: each is known to be one record and
+    nothing else, and may hold the sentinel.
     """
-    return _packed(bodies, _header(schema.text, tuple((name, "long") for name in lead)))
+    lead_fields = tuple((one, "long") if isinstance(one, str) else one for one in lead)
+    return _packed(bodies, _header(schema.text, lead_fields), whole=whole)
 
 
 def pack_framed(messages: Sequence[bytes], schema: AvroSchema) -> bytes:
@@ -84,8 +98,8 @@ def pack_framed(messages: Sequence[bytes], schema: AvroSchema) -> bytes:
     return _packed(messages, _header(schema.text, WIRE_FIELDS))
 
 
-def _packed(bodies: Sequence[bytes], head: bytes) -> bytes:
+def _packed(bodies: Sequence[bytes], head: bytes, *, whole: bool = False) -> bytes:
     data = END_BYTES.join(bodies) + END_BYTES if bodies else b""
-    if data.count(END_BYTES) != len(bodies):
+    if not whole and data.count(END_BYTES) != len(bodies):
         raise WireError("avro", "a body holds the bytes that mark a record's end")
     return b"".join((head, zigzag(len(bodies)), zigzag(len(data)), data, _SYNC))

@@ -21,6 +21,8 @@ KILLED: Final = "killed"
 CANCELLED: Final = "cancelled"
 HANDOFF: Final = "handoff"
 UNKNOWN: Final = "unknown"
+EVENTS_DROPPED: Final = "events_dropped"
+"""No run's end: an agent tells that events of its own were lost. See docs/sdk.md, "When the broker is away"."""
 
 KNOWN: Final = frozenset(
     {
@@ -41,6 +43,7 @@ KNOWN: Final = frozenset(
         CANCELLED,
         HANDOFF,
         UNKNOWN,
+        EVENTS_DROPPED,
     }
 )
 

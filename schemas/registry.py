@@ -1,17 +1,21 @@
 """Which schema an id stands for, and which id stands for our schemas.
 
-Without a registry an id is the schema's own fingerprint (`avro.fingerprint_id`), and only our schemas are
-known. With a registry's URL, ids are that registry's.
+Without a registry an id is the schema's own fingerprint (`avro.fingerprint_id`), and only our schemas are known: of
+this version, of every earlier one, and those of later ones that someone put into a folder. With a registry's URL, ids
+are that registry's.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import warnings
+from pathlib import Path
 from time import monotonic
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
+from . import versions
 from .avro import NAMES, AvroSchema, load, make_schema
 from .errors import RunwatchError
 from .wire import WireError
@@ -24,6 +28,7 @@ TOPIC_SCHEMAS = {
     "alerts": "anomaly",
     "control": "control",
     "health": "health",
+    "holds": "hold",
     "snapshots": "snapshot",
 }
 """Which schema a topic's values are written with; topics by the last word of their name."""
@@ -50,20 +55,38 @@ class Registry(Protocol):
 
 
 class LocalRegistry:
-    """The schemas of this package, known by their fingerprints. Nobody is asked."""
+    """The schemas of this package, of every version, known by their fingerprints. Nobody is asked."""
 
-    def __init__(self, older: tuple[AvroSchema, ...] = ()) -> None:
-        """`older`: earlier versions whose messages must still be read."""
+    def __init__(self, older: tuple[AvroSchema, ...] = (), folder: Path | None = None) -> None:
+        """`older`: further versions whose messages must be read; `folder`: one that may hold yet others, as `.avsc`."""
         self._by_id = {schema.schema_id: schema for schema in (*older, *(load(name) for name in NAMES))}
+        self._folder = folder
+        self._has_earlier = False
+        self._look_after = 0.0
 
     def id_of(self, schema: AvroSchema, topic: str) -> int:
         return schema.schema_id
 
     def schema_of(self, schema_id: int) -> AvroSchema:
-        try:
-            return self._by_id[schema_id]
-        except KeyError:
-            raise WireError("schema", f"schema id {schema_id} is not one of runwatch's") from None
+        known = self._by_id.get(schema_id)
+        if known is None:
+            self._learn()
+            known = self._by_id.get(schema_id)
+        if known is None:
+            raise WireError("schema", f"schema id {schema_id} is not one of runwatch's")
+        return known
+
+    def _learn(self) -> None:
+        """Looks for what is not in use: earlier versions once, a folder's now and then, since it may be filled yet."""
+        found: list[AvroSchema] = []
+        if not self._has_earlier:
+            self._has_earlier = True
+            found += versions.earlier()
+        if self._folder is not None and monotonic() >= self._look_after:
+            self._look_after = monotonic() + UNKNOWN_S
+            found += versions.given(self._folder)
+        for schema in found:
+            self._by_id.setdefault(schema.schema_id, schema)
 
 
 class ConfluentRegistry:
@@ -172,8 +195,11 @@ def _without_user(url: str) -> str:
 
 
 def open_registry(url: str | None) -> Registry:
-    """The registry at `url`, or the local one where there is no URL."""
-    return ConfluentRegistry(url) if url else LocalRegistry()
+    """The registry at `url`; where there is no URL the local one, with what the folder `RUNWATCH_SCHEMAS` adds."""
+    if url:
+        return ConfluentRegistry(url)
+    folder = os.environ.get("RUNWATCH_SCHEMAS")
+    return LocalRegistry(folder=Path(folder) if folder else None)
 
 
 def local_subjects(prefix: str = "") -> dict[str, tuple[int, str]]:

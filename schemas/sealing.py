@@ -7,12 +7,11 @@ hash is noticed. Needs PyNaCl, which comes with the extra `runwatch[snapshots]`.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import zlib
 from typing import Any
 
+from . import keytext
 from .errors import RunwatchError
 
 PUBLIC, PRIVATE = "snap-pub-", "snap-key-"
@@ -33,7 +32,7 @@ class NotOpened(RunwatchError):
 def make_pair() -> tuple[str, str]:
     """A new pair of keys: the public one, for agents, and the private one, for readers."""
     private = _nacl().PrivateKey.generate()
-    return _written(PUBLIC, bytes(private.public_key)), _written(PRIVATE, bytes(private))
+    return keytext.written(PUBLIC, bytes(private.public_key)), keytext.written(PRIVATE, bytes(private))
 
 
 def read_public(text: str) -> bytes:
@@ -100,20 +99,13 @@ class Opener:
 
 def _read(kind: str, text: str, called: str) -> bytes:
     bare = text.strip()
-    wrong = f"a {called} is {kind} and {len(_written(kind, bytes(KEY_BYTES))) - len(kind)} letters and digits"
+    wrong = f"a {called} is {kind} and {keytext.letters(KEY_BYTES)} letters and digits"
     if not bare.startswith(kind):
         raise WrongKey(f"{wrong}; `runwatch snapshots key` makes one.")
-    try:
-        data = base64.b64decode(bare[len(kind) :] + "=", altchars=b"-_", validate=True)
-    except (ValueError, binascii.Error):
-        data = b""
-    if len(data) != KEY_BYTES:
+    data = keytext.read(kind, bare, KEY_BYTES)
+    if data is None:
         raise WrongKey(f"{wrong}, and this one is not whole.")
     return data
-
-
-def _written(kind: str, data: bytes) -> str:
-    return kind + base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def _nacl() -> Any:

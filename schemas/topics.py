@@ -62,10 +62,12 @@ ALERTS = Topic(
         "message.timestamp.type": "LogAppendTime",
     },
 )
+# Which topics a part does not read on: a word of it has to stand until somebody takes it back.
+HOLDS = Topic("holds", False, {"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"})
 SNAPSHOTS = Topic("snapshots", False, _kept(14))
 DEADLETTER = Topic("deadletter", False, _kept(14))
 
-ALL = (EVENTS, WINDOWS, FLEET, ANOMALIES, CONTROL, HEALTH, ALERTS, SNAPSHOTS, DEADLETTER)
+ALL = (EVENTS, WINDOWS, FLEET, ANOMALIES, CONTROL, HEALTH, ALERTS, HOLDS, SNAPSHOTS, DEADLETTER)
 
 
 class TopicsError(RunwatchError):
@@ -86,7 +88,9 @@ def ensure_topics(
     `extra`: further settings of the client, such as its security. Raises `TopicsError`.
     """
     # Without a logger librdkafka writes its every failed connection to stderr itself; the error below tells.
-    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, **(extra or {})})
+    heard: list[str] = []
+    config = {"bootstrap.servers": bootstrap, "log_level": 0, **(extra or {})}
+    client = AdminClient({**config, "error_cb": lambda error: heard.append(error.str())})
     wanted = [
         NewTopic(
             topic.full_name(prefix),
@@ -97,6 +101,7 @@ def ensure_topics(
         for topic in ALL
     ]
     made: list[str] = []
+    refused: dict[str, KafkaException] = {}
     for name, future in client.create_topics(wanted, request_timeout=timeout_s, operation_timeout=timeout_s).items():
         try:
             future.result(timeout=timeout_s + 5)
@@ -104,11 +109,36 @@ def ensure_topics(
         except KafkaException as error:
             if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 continue
-            raise TopicsError(
-                f"Topic {name} could not be made on the broker at {bootstrap}: {error.args[0].str()}. "
-                "Is the broker up, and may this client create topics?"
-            ) from error
+            if error.args[0].code() not in _DENIED:
+                client.poll(0)
+                # The first is why, such as a password that is wrong; later ones, that nobody is left to be asked.
+                raise _not_made(name, bootstrap, heard[0] if heard else error.args[0].str()) from error
+            refused[name] = error
+    if refused:
+        # Who may not make topics is not told either that they are there.
+        there = _seen(client, timeout_s)
+        for name, denied in refused.items():
+            if name not in there:
+                raise _not_made(name, bootstrap, denied.args[0].str()) from denied
     return made
+
+
+_DENIED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+
+
+def _seen(client: AdminClient, timeout_s: float) -> set[str]:
+    """The topics that this client may know of."""
+    try:
+        return set(client.list_topics(timeout=timeout_s).topics)
+    except KafkaException:
+        return set()
+
+
+def _not_made(name: str, bootstrap: str, why: str) -> TopicsError:
+    return TopicsError(
+        f"Topic {name} could not be made on the broker at {bootstrap}: {why}. "
+        "Is the broker up, and may this client create topics?"
+    )
 
 
 def shorten(

@@ -10,6 +10,7 @@ from typing import Any
 import fastavro
 
 from .avro import AvroSchema
+from .strict import fault
 
 MAGIC = 0
 HEADER = struct.Struct(">BI")
@@ -55,17 +56,19 @@ def encode(record: Mapping[str, Any], schema: AvroSchema, schema_id: int) -> byt
 def decode_body(body: bytes, writer: AvroSchema, reader: AvroSchema | None = None) -> dict[str, Any]:
     """The record in an Avro body, seen through the reader's schema. Raises `WireError`.
 
-    Bytes left over are an error too: a body cut short can swallow what follows and still parse.
+    Bytes left over are an error too: a body cut short can swallow what follows and still parse. So is what fastavro
+    reads and other readers refuse, such as an enum's symbol counted from the end: what is good here is good everywhere.
     """
     stream = io.BytesIO(body)
+    other = None if reader is None or reader is writer else reader.parsed
     try:
-        record = fastavro.schemaless_reader(
-            stream, writer.parsed, None if reader is None or reader is writer else reader.parsed
-        )
+        record = fastavro.schemaless_reader(stream, writer.parsed, other)
     except Exception as error:  # fastavro raises whatever its C code meets: EOFError, IndexError, UnicodeError …
         raise WireError("avro", f"the body does not parse as {writer.name}: {type(error).__name__}") from error
     if stream.tell() != len(body):
         raise WireError("avro", f"{len(body) - stream.tell()} bytes are left over after the {writer.name}")
     if not isinstance(record, dict):
         raise WireError("avro", f"the body is no {writer.name} record")
+    if wrong := fault(body, writer, record if other is None else None):
+        raise WireError("avro", f"the body does not parse as {writer.name}: {wrong}")
     return record

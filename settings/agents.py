@@ -8,6 +8,7 @@ from pathlib import Path
 from ..control.guardrails import Guardrails
 from ..control.outgoing import Outgoing
 from ..control.snapshots import Snapshots
+from ..control.spool import Spool
 from ..schemas.errors import RunwatchError
 
 
@@ -23,6 +24,8 @@ class AgentConfig:
     outgoing: Outgoing
     snapshots: Snapshots | None
     """What is kept of arguments and results; None for nothing."""
+    spool: Spool
+    """Where events wait that cannot be sent yet; its folder may be empty, for the environment to name."""
     notes: tuple[str, ...]
     """What nobody sees, or nothing obeys, because of these settings: for whoever runs the agent."""
 
@@ -45,7 +48,8 @@ def load_for_agent(path: str | Path) -> AgentConfig:
     config = load_config(path)
     guardrails, outgoing = config.for_agents()
     kept = config.logging.events.store_args
-    return AgentConfig(guardrails, outgoing, config.snapshots.for_agents() if kept else None, tuple(config.notes()))
+    snapshots = config.snapshots.for_agents() if kept else None
+    return AgentConfig(guardrails, outgoing, snapshots, config.spool.for_agents(), tuple(config.notes()))
 
 
 def load_guardrails(path: str | Path) -> Guardrails:

@@ -12,11 +12,13 @@ from ..control.guardrails import Guardrails
 from ..control.outgoing import Outgoing
 from . import load
 from .alerts import Alerts
+from .dead_letters import DeadLetterSettings
 from .events import AuditSettings, LoggingSettings, MetricSettings, outgoing, unseen
 from .guardrails import ControlSettings, GuardrailSettings, guardrails
 from .policy import Policy
 from .section import Section, WrongAt
 from .snapshots import SnapshotSettings
+from .spool import SpoolSettings
 from .yaml_marks import Marked
 
 CALLED: Final = "config file"
@@ -54,9 +56,16 @@ class Config(Section):
     snapshots: SnapshotSettings = Field(
         default_factory=SnapshotSettings, description="Arguments and results, where `store_args` turns them on."
     )
+    spool: SpoolSettings = Field(
+        default_factory=SpoolSettings, description="Where an agent's events wait while the broker is away."
+    )
     alerts: Alerts = Field(default_factory=Alerts, description="Who is told of anomalies.")
     policy: Policy = Field(default_factory=Policy, description="What is done about what is found in the stream.")
     audit: AuditSettings = Field(default_factory=AuditSettings, description="What is on record of that.")
+    dead_letters: DeadLetterSettings = Field(
+        default_factory=DeadLetterSettings,
+        description="When the sink and the processors stop reading a topic, since nearly nothing in it can be read.",
+    )
 
     @model_validator(mode="after")
     def _holds(self) -> Config:

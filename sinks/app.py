@@ -11,13 +11,17 @@ from confluent_kafka.admin import AdminClient
 
 from ..clickhouse import StoreAway, connect, told
 from ..config import Settings
+from ..deadletters.guard import Guard
+from ..deadletters.limit import Limit
+from ..deadletters.words import Words, WordsError
 from ..schemas import topics
-from ..schemas.registry import open_registry
+from ..schemas.registry import RegistryError, open_registry
 from ..signals import stop_on_signals
 from .batch import Bad, Limits
 from .consume import Loop, consumer_config
 from .deadletter import DeadLetters
 from .insert import ClickHouseLanding, Landing
+from .loss import keep_asking
 from .migrate import migrate
 from .resume import Stretches, source_of, stored
 from .retention import Keep, keep_tables, keep_topics
@@ -34,6 +38,8 @@ log = logging.getLogger(__name__)
 
 REQUEST_S = 60.0
 """An insert takes a fraction of a second; a ClickHouse that takes this long hangs."""
+MIGRATION_S = 1800.0
+"""A migration may read all that is stored, a million events a second."""
 START_PAUSE_S = 2.0
 
 
@@ -44,6 +50,7 @@ def run_sink(
     keep: Keep | None = None,
     limits: Limits | None = None,
     stats: Stats | None = None,
+    limit: Limit | None = None,
 ) -> Stats:
     """Stores every topic of the fleet in ClickHouse until `stop` is set; where none is given, until SIGTERM or SIGINT.
 
@@ -57,14 +64,23 @@ def run_sink(
     if not _prepare(settings, keep or Keep(), stop):
         return stats
     by_topic = routes(settings)
-    writer = Writer(_World(settings), by_topic, open_registry(settings.registry), stats, stop)
-    config = consumer_config(settings.kafka, f"{settings.prefix}runwatch-sink")
+    registry = open_registry(settings.registry)
+    guard = Guard("sink", limit or Limit(), Words(settings, registry))
+    try:
+        guard.look()
+    except (WordsError, RegistryError) as error:
+        log.warning("Which topics are held is not known yet. %s", error)
+    writer = Writer(_World(settings), by_topic, registry, stats, stop, guard)
+    config = consumer_config(settings.kafka, f"{settings.prefix}runwatch-sink", settings.kafka_client())
     log.info("stores %s in %s, database %s", ", ".join(by_topic), settings.clickhouse, settings.database)
     rolling = threading.Thread(target=keep_rolling, args=(settings, stop), name="sink-rollup", daemon=True)
     rolling.start()
-    Loop(config, by_topic, writer, stats, limits or Limits()).run(stop)
-    # A daemon, so that a ClickHouse that hangs does not keep a stopped sink alive.
+    asking = threading.Thread(target=keep_asking, args=(settings, stop, stats.lost), name="sink-loss", daemon=True)
+    asking.start()
+    Loop(config, by_topic, writer, stats, limits or Limits(), guard).run(stop)
+    # Daemons, so that a ClickHouse that hangs does not keep a stopped sink alive.
     rolling.join(timeout=5)
+    asking.join(timeout=5)
     return stats
 
 
@@ -74,8 +90,8 @@ class _World:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._local = threading.local()
-        self._admin = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
-        self._dead = DeadLetters(settings.kafka, settings.topic(topics.DEADLETTER.name))
+        self._admin = AdminClient(settings.kafka_client(log_level=0))
+        self._dead = DeadLetters(settings.kafka, settings.topic(topics.DEADLETTER.name), settings.kafka_client())
 
     def landing(self) -> Landing:
         return ClickHouseLanding(self._settings, self._connected())
@@ -109,7 +125,7 @@ def _prepare(settings: Settings, keep: Keep, stop: threading.Event) -> bool:
     trouble = Trouble(log, "ClickHouse", time.monotonic)
     while not stop.is_set():
         try:
-            client = connect(settings)
+            client = connect(settings, timeout_s=MIGRATION_S)
             try:
                 migrate(client, settings, stop=stop)
                 keep_tables(client, settings, keep)
@@ -122,7 +138,11 @@ def _prepare(settings: Settings, keep: Keep, stop: threading.Event) -> bool:
         trouble.end()
         try:
             topics.ensure_topics(
-                settings.kafka, settings.prefix, partitions=settings.partitions, replication=settings.replication
+                settings.kafka,
+                settings.prefix,
+                partitions=settings.partitions,
+                replication=settings.replication,
+                extra=settings.kafka_client(),
             )
         except topics.TopicsError as error:
             # They may be there all the same: many may read topics and not make them.

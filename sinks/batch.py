@@ -27,8 +27,9 @@ class Message(Protocol):
 
 SchemaOf = Callable[[int], AvroSchema]
 """As `Registry.schema_of`."""
-Check = Callable[[Message, SchemaOf], object]
-"""Raises `WireError` for a message that parses and still is not what it should be."""
+Check = Callable[[Message, SchemaOf], bytes]
+"""Raises `WireError` for a message that parses and still is not what it should be; else what stands before its body,
+behind the lead: the values of a route's further fields."""
 
 Place = tuple[str, int]
 """A topic's full name and a partition."""
@@ -183,12 +184,11 @@ class Cutter:
 
     def _sort(self, prefix: bytes, messages: list[Message]) -> None:
         """The slow way: several schemas, or something that is no framed message at all, or each is to be checked."""
-        by_id: defaultdict[int, list[Message]] = defaultdict(list)
+        by_id: defaultdict[int, list[tuple[Message, bytes]]] = defaultdict(list)
         for message in messages:
             value = message.value()
             try:
-                if self._check is not None:
-                    self._check(message, self._schema_of)
+                further = b"" if self._check is None else self._check(message, self._schema_of)
                 if value is None and self._tombstones:
                     continue
                 schema_id, _ = split(value)
@@ -196,6 +196,7 @@ class Cutter:
             except WireError as error:
                 self.bad.append(Bad(message, error.reason, str(error)))
             else:
-                by_id[schema_id].append(message)
+                assert value is not None  # or it would have been empty
+                by_id[schema_id].append((message, value[:HEADER_BYTES] + further + value[HEADER_BYTES:]))
         for schema_id, group in by_id.items():
-            self._append(schema_id, prefix, group, [message.value() or b"" for message in group])
+            self._append(schema_id, prefix, [message for message, _ in group], [value for _, value in group])

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from ..deadletters.guard import Guard
 from .batch import Batch, Limits, Place
 from .stats import Stats
 from .trouble import Trouble
@@ -31,6 +32,10 @@ comes first: offsets are committed in order, and what is stored is asked offset 
 GIVE_WAY_S = 30.0
 """How long a rebalance waits for the inserts that are under way."""
 REPORT_S = 30.0
+LOOK_S = 1.0
+"""How often the lag is looked at."""
+ANSWER_S = 5.0
+"""How long the broker may take to say where a topic was read up to."""
 
 
 def consumer_config(bootstrap: str, group: str, extra: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -68,7 +73,13 @@ class Loop:
     """Reads, hands over, commits. One thread reads; `IN_FLIGHT` others store."""
 
     def __init__(
-        self, config: dict[str, Any], topics: Iterable[str], writer: Writer, stats: Stats, limits: Limits
+        self,
+        config: dict[str, Any],
+        topics: Iterable[str],
+        writer: Writer,
+        stats: Stats,
+        limits: Limits,
+        guard: Guard,
     ) -> None:
         self._topics = list(topics)
         self._writer = writer
@@ -82,17 +93,25 @@ class Loop:
         self._owned: set[Place] = set()
         self._full_since: float | None = None
         self._paused = False
+        self._guard = guard
+        self._halted: dict[str, list[Future[dict[Place, int]]]] = {}
+        """Topics that are held, and batches that were under way then: they are waited for before it is read again."""
+        self._looking: Future[None] | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; then finishes the inserts under way, commits them, and leaves the group."""
-        with ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="sink-writer") as pool:
+        # One more, who reads what is said of held topics.
+        with ThreadPoolExecutor(IN_FLIGHT + 1, thread_name_prefix="sink-writer") as pool:
             self._consumer.subscribe(
                 self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
             )
-            reported = time.monotonic()
+            reported = looked = time.monotonic()
             try:
                 while not stop.is_set():
                     self._step(pool)
+                    if time.monotonic() - looked >= LOOK_S:
+                        looked = time.monotonic()
+                        self._look()
                     if time.monotonic() - reported >= REPORT_S:
                         reported = time.monotonic()
                         self._report()
@@ -103,6 +122,7 @@ class Loop:
 
     def _step(self, pool: ThreadPoolExecutor) -> None:
         self._collect()
+        self._mind_held(pool)
         now = time.monotonic()
         if len(self._pending) < IN_FLIGHT and self._batch.due(self._limits, now):
             self._pending.append(pool.submit(self._writer.store, self._batch))
@@ -112,7 +132,7 @@ class Loop:
             return
         self._full_since = None
         if self._paused:
-            self._consumer.resume([TopicPartition(*place) for place in self._owned])
+            self._consumer.resume([TopicPartition(*place) for place in self._owned if place[0] not in self._halted])
             self._paused = False
         self._read(CHUNK, self._patience(now))
 
@@ -144,6 +164,9 @@ class Loop:
             messages = [message for message in messages if message.error() is None]
         if messages:
             self._kafka.end()
+        if self._halted:
+            messages = [message for message in messages if message.topic() not in self._halted]
+        if messages:
             self._batch.add(messages, time.monotonic())
 
     def _collect(self) -> None:
@@ -154,8 +177,13 @@ class Loop:
         self._commit(ends, asynchronous=True)
 
     def _commit(self, ends: dict[Place, int], *, asynchronous: bool) -> None:
-        # What is no longer ours is its new owner's to commit.
-        offsets = [TopicPartition(*place, end) for place, end in ends.items() if place in self._owned]
+        # What is no longer ours is its new owner's to commit; and a batch that was under way when its topic was held
+        # comes after one of which nothing is.
+        offsets = [
+            TopicPartition(*place, end)
+            for place, end in ends.items()
+            if place in self._owned and not (place[0] in self._halted or self._guard.is_held(place[0]))
+        ]
         if not offsets:
             return
         try:
@@ -163,6 +191,48 @@ class Loop:
         except KafkaException as error:
             # No harm: what is stored is not stored again, whoever reads it.
             log.info("offsets not committed: %s", error.args[0].str())
+
+    def _mind_held(self, pool: ThreadPoolExecutor) -> None:
+        """Stops reading topics that are held, and reads those again that are to be tried."""
+        guard = self._guard
+        if self._looking is not None and self._looking.done():
+            if (error := self._looking.exception()) is not None:
+                log.info("%s", error)
+            self._looking = None
+        if self._looking is None and guard.should_look:
+            self._looking = pool.submit(guard.look)
+        for topic in self._topics:
+            if topic not in self._halted and guard.is_held(topic):
+                self._halt(topic)
+        for topic in guard.due():
+            if topic in self._halted and not any(pending in self._pending for pending in self._halted[topic]):
+                self._try_again(topic)
+
+    def _halt(self, topic: str) -> None:
+        self._halted[topic] = list(self._pending)
+        self._batch.drop([place for place in self._batch.places if place[0] == topic])
+        places = self._of(topic)
+        if places:
+            self._consumer.pause(places)
+
+    def _try_again(self, topic: str) -> None:
+        """Reads a held topic again, from where nothing of it is committed."""
+        try:
+            self._consumer.pause(self._of(topic))
+            for place in self._consumer.committed(self._of(topic), timeout=ANSWER_S):
+                place.offset = place.offset if place.offset >= 0 else OFFSET_BEGINNING
+                self._consumer.seek(place)
+        except KafkaException as error:
+            log.info("%s is not read again yet: %s", topic, error.args[0].str())
+            return
+        self._writer.assigned([place for place in self._owned if place[0] == topic])
+        del self._halted[topic]
+        self._guard.try_again(topic)
+        if not self._paused:
+            self._consumer.resume(self._of(topic))
+
+    def _of(self, topic: str) -> list[TopicPartition]:
+        return [TopicPartition(*place) for place in self._owned if place[0] == topic]
 
     def _finish(self) -> None:
         """Waits for the inserts under way and commits them; a batch that cannot be stored is left to the next."""
@@ -180,8 +250,9 @@ class Loop:
         places = [(partition.topic, partition.partition) for partition in partitions]
         self._owned.update(places)
         self._writer.assigned(places)
-        if self._paused:
-            self._paused = False  # The next full step pauses all of them.
+        held = [partition for partition in partitions if partition.topic in self._halted]
+        if held:
+            self._consumer.pause(held)
         log.info("reads %s", _listed(self._owned))
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -196,14 +267,20 @@ class Loop:
                     break
                 ends |= pending.result()
             self._commit(ends, asynchronous=False)
-        self._owned.difference_update(places)
+        self._let_go(partitions)
         log.info("gave %s away", _listed(places))
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         places = [(partition.topic, partition.partition) for partition in partitions]
         self._batch.drop(places)
-        self._owned.difference_update(places)
+        self._let_go(partitions)
         log.warning("lost %s to another reader; what was under way is stored once all the same", _listed(places))
+
+    def _let_go(self, partitions: list[TopicPartition]) -> None:
+        # librdkafka remembers who was paused beyond an assignment: given back later, such a partition would never be
+        # read again.
+        self._consumer.resume(partitions)
+        self._owned.difference_update((partition.topic, partition.partition) for partition in partitions)
 
     def _on_error(self, error: KafkaError) -> None:
         code = error.code()
@@ -218,7 +295,9 @@ class Loop:
         if error is not None and error.code() != KafkaError._NO_OFFSET:
             log.info("offsets not committed: %s", error.str())
 
-    def _report(self) -> None:
+    def _look(self) -> None:
+        """Notes how far there is to read, and that we are at it."""
+        lag = {}
         for place in list(self._owned):
             partition = TopicPartition(*place)
             try:
@@ -227,7 +306,15 @@ class Loop:
             except KafkaException:  # Not known yet, or nobody there to ask.
                 continue
             if high >= 0:
-                self._stats.lag[place] = max(0, high - (position if position >= 0 else max(low, 0)))
+                lag[place] = max(0, high - (position if position >= 0 else max(low, 0)))
+        self._stats.lag = lag
+        self._stats.in_trouble = self._writer.in_trouble
+        troubled = self._guard.troubled
+        self._stats.held = {topic: topic in troubled for topic in self._topics}
+        self._stats.looked_s = time.time()
+
+    def _report(self) -> None:
+        self._look()
         log.info("%s", self._stats.line())
 
 

@@ -7,6 +7,7 @@ Placeholders: `{database}`, `{sentinel}`, and those that differ between the two 
 | `{on_cluster}` | nothing | `ON CLUSTER C` |
 | `{local}` | nothing | `_local`: the name's ending of the table that holds a node's own rows |
 | `{replacing(version)}` | `ReplacingMergeTree(version)` | `ReplicatedReplacingMergeTree(…, version)` |
+| `{aggregating}` | `AggregatingMergeTree` | `ReplicatedAggregatingMergeTree(…)` |
 | `{distributed(table, key)}` | no statement | the `Distributed` table over every node's `table_local` |
 | `{global}` | nothing | `GLOBAL `, before a JOIN |
 
@@ -20,6 +21,8 @@ from dataclasses import dataclass
 
 from ..schemas.container import SENTINEL
 
+# {uuid} is the table's own, the same on every node for one ON CLUSTER statement.
+_REPLICA = "'/clickhouse/tables/{uuid}/{shard}', '{replica}'"
 _PLACEHOLDER = re.compile(r"\{(\w+)(?:\(([^{}]*)\))?\}")
 _COMMENT = re.compile(r"(?m)^\s*--.*\n?")
 _STATEMENT_END = re.compile(r";[ \t]*(?:\n|$)")
@@ -62,12 +65,12 @@ def _fill(name: str, argument: str | None, layout: Layout) -> str:
             "on_cluster": f"ON CLUSTER {quoted(cluster)}" if cluster else "",
             "local": "_local" if cluster else "",
             "global": "GLOBAL " if cluster else "",
+            "aggregating": f"ReplicatedAggregatingMergeTree({_REPLICA})" if cluster else "AggregatingMergeTree",
         }[name]
     if name == "replacing":
         if not cluster:
             return f"ReplacingMergeTree({argument})"
-        # {uuid} is the table's own, the same on every node for one ON CLUSTER statement.
-        return f"ReplicatedReplacingMergeTree('/clickhouse/tables/{{uuid}}/{{shard}}', '{{replica}}', {argument})"
+        return f"ReplicatedReplacingMergeTree({_REPLICA}, {argument})"
     if name == "distributed":
         if not cluster:
             return ""

@@ -16,6 +16,14 @@ from .batch import Bad, Message
 CUT_BYTES = 100_000
 """What is kept of a message that, with its headers, has become too large for the topic."""
 
+RETRIES = "runwatch-retries"
+"""Header of a message that was sent back from the dead letters: how often that was done with it."""
+RETRIED = "retried_ms"
+"""Header of a dead letter that was sent back: when, epoch milliseconds."""
+MOST_RETRIES = 2**31
+LAST_MS = 253_402_300_799_999
+"""The end of the year 9999."""
+
 SCHEMA: AvroSchema = make_schema(
     "dead_letter",
     {
@@ -30,6 +38,9 @@ SCHEMA: AvroSchema = make_schema(
             {"name": "detail", "type": "string"},
             {"name": "key", "type": ["null", "bytes"]},
             {"name": "value", "type": ["null", "bytes"]},
+            {"name": "retries", "type": "long"},
+            {"name": "retried_ms", "type": ["null", "long"]},
+            {"name": "cut_from_bytes", "type": ["null", "long"]},
         ],
     },
 )
@@ -121,12 +132,14 @@ class DeadLetters:
 def headers_of(letter: Bad) -> list[tuple[str, bytes]]:
     """A dead letter's headers: why, and where it was read."""
     message = letter.message
+    retries = [(RETRIES, value) for name, value in message.headers() or () if name == RETRIES and value is not None]
     return [
         ("reason", letter.reason.encode()),
         ("detail", letter.detail[:500].encode("utf-8", "replace")),
         ("topic", message.topic().encode()),
         ("partition", str(message.partition()).encode()),
         ("offset", str(message.offset()).encode()),
+        *retries[-1:],
     ]
 
 
@@ -149,17 +162,21 @@ def body(message: Message) -> bytes:
             _text(headers.get("detail", b"")),
             _optional(message.key()),
             _optional(message.value()),
+            zigzag(_number(headers.get(RETRIES), MOST_RETRIES) or 0),
+            _optional_number(_number(headers.get(RETRIED), LAST_MS)),
+            _optional_number(_number(headers.get("cut_from_bytes"))),
         )
     )
 
 
-def _number(text: bytes | None) -> int | None:
+def _number(text: bytes | None, most: int | None = None) -> int | None:
+    """The number of a header, None where there is none of 64 bits, or, given `most`, of 0 to `most`."""
     try:
         number = int(text or b"")
         struct.pack(">q", number)
     except (ValueError, struct.error):
         return None
-    return number
+    return None if most is not None and not 0 <= number <= most else number
 
 
 def _text(value: bytes) -> bytes:
@@ -169,3 +186,7 @@ def _text(value: bytes) -> bytes:
 
 def _optional(value: bytes | None) -> bytes:
     return b"\x00" if value is None else b"\x02" + zigzag(len(value)) + value
+
+
+def _optional_number(value: int | None) -> bytes:
+    return b"\x00" if value is None else b"\x02" + zigzag(value)

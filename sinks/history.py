@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STEP_MS = 300_000
 """Arrivals are told apart by stretches of this length."""
 ROWS = 200_000
-"""Events of one answer, some 50 MB; more only where that many came within one step."""
+"""Events of one answer, some 50 MB; more only where they came in bursts within one step."""
 
 SPAN_MS = 6 * 3_600_000
 """Time of arrival that one answer covers, at the most."""
@@ -86,6 +86,7 @@ class History:
                 spans.append((begin_ms, begin_ms + STEP_MS, events))
         # At the edges only what was asked for.
         spans = [(max(begin, from_ms), min(end, to_ms), events) for begin, end, events in spans]
+        spans = [piece for span in spans for piece in _cut(*span)]
         return Extent(sum(row[1] for row in rows), max((row[2] for row in rows), default=0), spans)
 
     def blocks(self, extent: Extent, columns: Sequence[str], agent: str = "") -> Iterator[Block]:
@@ -100,6 +101,15 @@ class History:
             with told(self._settings):
                 data = self._client.raw_query(query, parameters=asked, fmt="ArrowStream", settings=_AS_TEXT)
             yield Block(end_ms, events, data)
+
+
+def _cut(begin_ms: int, end_ms: int, events: int) -> Iterator[tuple[int, int, int]]:
+    """A span as several of like length, none with more than `ROWS` events if they came evenly."""
+    pieces = min(-(-events // ROWS), end_ms - begin_ms)
+    for number in range(pieces):
+        first, last = ((end_ms - begin_ms) * at // pieces for at in (number, number + 1))
+        few, many = (events * at // pieces for at in (number, number + 1))
+        yield begin_ms + first, begin_ms + last, many - few
 
 
 _AS_TEXT = {"output_format_arrow_string_as_string": 1, "output_format_arrow_low_cardinality_as_dictionary": 0}

@@ -18,34 +18,35 @@ Row = dict[str, Any]
 
 RUN_COLUMNS = (
     "run_id, parent_run_id, agent, agent_version, model, prompt_sha, tools_sha, started_at, stopped_at, "
-    "last_event_at, duration_ms, steps, model_calls, tool_calls, tool_errors, retries, input_tokens, output_tokens, "
-    "cost_usd, stop_reason, outcome, missing_events, anomalies, anomaly_rules"
+    "last_event_at, duration_ms, steps, model_calls, tool_calls, tool_errors, retries, refused_calls, input_tokens, "
+    "output_tokens, cost_usd, stop_reason, outcome, missing_events, anomalies, anomaly_rules"
 )
 
-# The view of runs reads every event of a run; which runs are the latest is told by two columns alone.
-LATEST_RUN_IDS = """
+# The view of runs reads every event of a run; which runs are wanted is told by the hours in which they were at work.
+# A run's kind is told by an hour of it; what the whole run says of it, the view decides.
+_RUN_IDS = """
 SELECT run_id
-FROM events_stored
-WHERE ingested_at >= now64(3) - toIntervalHour({hours:UInt32}) AND ({agent:String} = '' OR agent = {agent:String})
+FROM run_hours_stored
+WHERE hour >= fromUnixTimestamp64Milli({{hour_ms:Int64}}) AND hour < fromUnixTimestamp64Milli({{to_ms:Int64}})
+  {where}
 GROUP BY run_id
-ORDER BY max(ts) DESC, run_id
-LIMIT {limit:UInt32}
+HAVING max(last_ts) >= fromUnixTimestamp64Milli({{from_ms:Int64}})
+  AND max(last_ts) < fromUnixTimestamp64Milli({{to_ms:Int64}})
+  {having}
+ORDER BY max(last_ts) DESC, run_id
+LIMIT {{limit:UInt32}}
+"""
+
+_NEWEST_HOUR = """
+SELECT toUnixTimestamp64Milli(max(hour)) AS hour_ms
+FROM run_hours_stored
+WHERE hour < fromUnixTimestamp64Milli({to_ms:Int64})
 """
 
 RUNS_BY_ID = f"""
 SELECT {RUN_COLUMNS} FROM runs
 WHERE run_id IN {{run_ids:Array(String)}}
 ORDER BY last_event_at DESC, run_id
-"""
-
-RUNS_BY_WHAT_THEY_DID = f"""
-SELECT {RUN_COLUMNS} FROM runs
-WHERE ({{agent:String}} = '' OR agent = {{agent:String}})
-  AND ({{stop_reason:String}} = '' OR stop_reason = {{stop_reason:String}})
-  AND (NOT {{unfinished:Bool}} OR stopped_at IS NULL)
-  AND (NOT {{anomalous:Bool}} OR anomalies > 0)
-ORDER BY last_event_at DESC, run_id
-LIMIT {{limit:UInt32}}
 """
 
 EVENTS_OF_RUN = """
@@ -84,16 +85,28 @@ ORDER BY ingested_at, ts, anomaly_id, state
 LIMIT {limit:UInt32}
 """
 
+# Without FINAL: a call that is stored twice is one here.
+UNAPPROVED = """
+SELECT run_id, any(agent) AS agent, tool, args_sha, min(ts) AS since FROM events_stored
+WHERE kind = 'tool_result' AND error = 'ApprovalRequired' AND ts > now64(3) - INTERVAL 1 DAY
+  AND ingested_at > now64(3) - INTERVAL 1 DAY
+GROUP BY run_id, tool, args_sha ORDER BY since, run_id
+LIMIT 1000
+"""
+
 COUNTS = """
 SELECT
     (SELECT count() FROM events) AS events,
-    (SELECT uniqExact(run_id) FROM events_stored) AS runs,
+    (SELECT uniqExact(run_id) FROM run_hours_stored) AS runs,
     (SELECT count() FROM anomalies) AS anomalies,
     (SELECT count() FROM dead_letters) AS dead_letters
 """
 
-_LATEST_HOURS = (1, 24, 24 * 7, 24 * 365 * 100)
-"""How far back the latest runs are looked for, until there are enough."""
+_HOUR_MS = 3_600_000
+_BACK_H = (1, 6, 24, 24 * 7)
+"""How far back runs are looked for, until there are enough; then as far as there are any."""
+_MOST_MS = 253_402_300_800_000
+"""The year 10000: later than any event."""
 
 
 @dataclass(frozen=True)
@@ -153,30 +166,40 @@ class Reader:
         limit: int = 20,
         *,
         agent: str = "",
+        version: str = "",
+        model: str = "",
         stop_reason: str = "",
         unfinished: bool = False,
         anomalous: bool = False,
+        from_ms: int = 0,
+        to_ms: int = _MOST_MS,
     ) -> list[Row]:
-        """The latest runs by the time of their last event, newest first, that are of that kind.
+        """The latest runs by the time of their last event, newest first, that are of all these kinds.
 
-        Without a kind, runs that were stored lately come before such as were stored long ago. A kind other
-        than `agent` is found by reading every run.
+        Of runs whose last event is not older than `from_ms` and older than `to_ms` (epoch milliseconds). Only the
+        events of the runs that are found are read.
         """
-        if stop_reason or unfinished or anomalous:
-            return self.rows(
-                RUNS_BY_WHAT_THEY_DID,
-                agent=agent,
-                stop_reason=stop_reason,
-                unfinished=unfinished,
-                anomalous=anomalous,
-                limit=limit,
-            )
-        found: list[Row] = []
-        for hours in _LATEST_HOURS:
-            found = self.rows(LATEST_RUN_IDS, hours=hours, agent=agent, limit=limit)
-            if len(found) >= limit:
-                break
-        return self.rows(RUNS_BY_ID, run_ids=[row["run_id"] for row in found]) if found else []
+        wanted = {"agent": agent, "agent_version": version, "model": model, "stop_reason": stop_reason}
+        wanted = {name: value for name, value in wanted.items() if value}
+        where = [f"AND {name} = {{{name}:String}}" for name in wanted]
+        if anomalous:
+            where.append("AND run_id IN (SELECT assumeNotNull(run_id) FROM anomalies_stored WHERE run_id IS NOT NULL)")
+        query = _RUN_IDS.format(where="\n  ".join(where), having="AND NOT max(stopped)" if unfinished else "")
+        asked = {**wanted, "from_ms": from_ms, "to_ms": to_ms, "limit": limit}
+        newest_ms = self.rows(_NEWEST_HOUR, to_ms=to_ms)[0]["hour_ms"]
+        # No hour before that one is wanted.
+        first_ms = from_ms // _HOUR_MS * _HOUR_MS
+        for hours in (*_BACK_H, None):
+            hour_ms = first_ms if hours is None else max(newest_ms - (hours - 1) * _HOUR_MS, first_ms)
+            is_last = hour_ms == first_ms
+            found = self.rows(query, hour_ms=hour_ms, **asked)
+            if len(found) < limit and not is_last:
+                continue
+            runs = self.rows(RUNS_BY_ID, run_ids=[row["run_id"] for row in found]) if found else []
+            runs = [run for run in runs if _is(run, wanted, unfinished) and _ms(run["last_event_at"]) < to_ms]
+            if len(runs) >= limit or is_last:
+                return runs
+        raise AssertionError("the loop returns: its last turn goes back to the first hour")
 
     def run(self, run_id: str) -> Row | None:
         """One run, or None where no event of it is stored."""
@@ -231,9 +254,19 @@ class Reader:
         """
         return self.rows(ANOMALY_STEPS, after_ms=after_ms, limit=limit)
 
+    def unapproved(self) -> list[Row]:
+        """Calls of the last day that were refused for want of an approval, oldest first, answered or not."""
+        return self.rows(UNAPPROVED)
+
     def counts(self) -> dict[str, int]:
         """How many events, runs, anomalies and dead letters are stored."""
         return {name: int(value) for name, value in self.rows(COUNTS)[0].items()}
+
+
+def _is(run: Row, wanted: Mapping[str, str], unfinished: bool) -> bool:
+    """Whether a run is of that kind; one that had several versions or models is told by its first."""
+    is_open = run["stopped_at"] is None
+    return (is_open or not unfinished) and all(run[name] == value for name, value in wanted.items())
 
 
 def _versions(events: list[Row]) -> list[Row]:
@@ -251,6 +284,10 @@ def _versions(events: list[Row]) -> list[Row]:
             found.append({"seq": event["seq"]} | then)
         now = then
     return found
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
 
 
 def _aware(value: Any) -> Any:

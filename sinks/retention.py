@@ -36,6 +36,8 @@ class Keep:
         return {
             "events_stored": self.logs_days,
             "window_parts_stored": self.logs_days,
+            "five_minutes_stored": self.logs_days,
+            "run_hours_stored": self.logs_days,
             "anomalies_stored": self.logs_days,
             "dead_letters_stored": min(self.logs_days, DEAD_LETTER_DAYS),
             "snapshots_stored": self.snapshot_days,
@@ -83,7 +85,7 @@ def _days(client: Client, layout: Layout) -> dict[str, int | None]:
 def keep_topics(settings: Settings, keep: Keep) -> None:
     """Shortens topics that keep longer; a topic that keeps less stays as it is. What hinders it is logged."""
     try:
-        changed = topics.shorten(settings.kafka, settings.prefix, keep.topics())
+        changed = topics.shorten(settings.kafka, settings.prefix, keep.topics(), extra=settings.kafka_client())
     except topics.TopicsError as error:
         log.warning("%s", error)
         return

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..endpoints import SQL_PASSWORD_FILE, sql_password
 from .errors import StackError
 
 NEEDED_MB = 1024
@@ -112,6 +114,21 @@ class Home:
                 return None
         except FileNotFoundError:
             return None
+
+    def sql_password(self) -> str:
+        """The password of ClickHouse's reading user: made at the first start, in a file for its owner's eyes."""
+        path = self.path / SQL_PASSWORD_FILE
+        try:
+            with contextlib.suppress(FileExistsError):
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "w") as file:
+                    file.write(secrets.token_urlsafe(32) + "\n")
+        except OSError as error:
+            raise StackError(f"The local stack cannot write {path} ({error.strerror})") from None
+        password = sql_password(self.path)
+        if not password:
+            raise StackError(f"{path} should hold a password and is empty: remove it, and the next start makes one")
+        return password
 
     def forget(self) -> None:
         """Remove what only holds while the stack is up."""

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
     if os.getppid() != parent:
         sys.exit(1)  # the parent died before the tie was in place
     os.nice(int(os.environ.pop("RUNWATCH_NICE", "0")))
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # nosec B606  # no shell is wanted
 
 
 def _watch(parent: int) -> None:

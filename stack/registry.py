@@ -10,12 +10,16 @@ import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 Subjects = Mapping[str, tuple[int, str]]
 """Subject to its one version: (schema id, schema JSON)."""
 
 _TYPE = "application/vnd.schemaregistry.v1+json"
+
+
+MOST_BYTES = 1 << 20
+"""The largest body that is read."""
 
 
 class RegistryProblem(Exception):
@@ -35,7 +39,7 @@ class Catalog:
 
     def get(self, path: str) -> Any:
         """The JSON value at `path`; :class:`RegistryProblem` where there is none."""
-        match [unquote(part) for part in urlsplit(path).path.split("/") if part]:
+        match _parts(path):
             case []:
                 return {}
             case ["subjects"]:
@@ -65,12 +69,12 @@ class Catalog:
 
     def post(self, path: str, body: Any) -> Any:
         """Look a schema up under a subject, as clients do before they write; nothing can be registered."""
-        parts = [unquote(part) for part in urlsplit(path).path.split("/") if part]
+        parts = _parts(path)
         match parts:
             case ["subjects", subject] | ["subjects", subject, "versions"]:
                 try:
                     asked = json.loads(body["schema"])
-                except (KeyError, TypeError, ValueError):
+                except (KeyError, TypeError, ValueError, RecursionError):
                     raise RegistryProblem(422, 42201, 'The body must be {"schema": "…"} with an Avro schema') from None
                 known = self._subjects.get(subject)
                 if known is not None and json.loads(known[1]) == asked:
@@ -98,6 +102,15 @@ class Catalog:
         return self._subjects[users[0]][1], users
 
 
+def _too_long() -> Any:
+    raise RegistryProblem(413, 413, f"A body has a Content-Length, of {MOST_BYTES} bytes at most")
+
+
+def _parts(path: str) -> list[str]:
+    # Not `urlsplit`, to which two slashes at the beginning are a host's.
+    return [unquote(part) for part in path.partition("?")[0].split("/") if part]
+
+
 def make_server(host: str, port: int, subjects: Subjects) -> ThreadingHTTPServer:
     """The registry's server, bound but not yet serving."""
     catalog = Catalog(subjects)
@@ -110,10 +123,15 @@ def make_server(host: str, port: int, subjects: Subjects) -> ThreadingHTTPServer
             self._answer(lambda: catalog.get(self.path))
 
         def do_POST(self) -> None:
-            raw = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), 1 << 20))
+            length = self.headers.get("Content-Length") or "0"
+            if not (length.isascii() and length.isdecimal()) or len(length) > 9 or int(length) > MOST_BYTES:
+                # What follows in the connection is not known to be another request.
+                self.close_connection = True
+                self._answer(_too_long)
+                return
             try:
-                body = json.loads(raw)
-            except ValueError:
+                body = json.loads(self.rfile.read(int(length)))
+            except (ValueError, RecursionError):
                 body = None
             self._answer(lambda: catalog.post(self.path, body))
 

@@ -10,20 +10,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from .. import broker
+from ..endpoints import SQL_USER
 from . import kafka
 from .errors import StackError
+from .home import Home
 
 # runwatch's own long-running parts, in the order in which they start. Whoever adds one adds a line.
 PARTS: Mapping[str, tuple[str, ...]] = {
     "processors": ("process",),
     "sink": ("sink",),
     "alerts": ("alert",),
+    "console": ("console",),
 }
-USUAL = ("processors", "sink")
+USUAL = ("processors", "sink", "console")
 """Those that run whatever the settings say. The alerts run where there are receivers."""
 STORING_NICE = 5
-"""What is stored can wait for a moment where all share two cores; what is to be stopped cannot."""
+"""What is stored and shown can wait for a moment where all share two cores; what is to be stopped cannot."""
 SERVERS = ("kafka", "clickhouse", "registry")
 
 
@@ -35,6 +40,7 @@ class Options:
     kafka_port: int | None = None
     clickhouse_port: int | None = None
     registry_port: int | None = None
+    console_port: int | None = None
     prefix: str = ""
     partitions: int = 4
     parts: tuple[str, ...] = USUAL
@@ -45,6 +51,8 @@ class Options:
     """File of rules for the processors, by its whole path: they do not run in the folder in which `up` was said."""
     config: str | None = None
     """The config file, likewise."""
+    metrics: bool = True
+    """Whether the parts serve metrics."""
 
     def __post_init__(self) -> None:
         """Refuse names that nobody knows."""
@@ -78,7 +86,8 @@ class Probe:
             return _connects(self.target, timeout_s) and kafka.is_ready(self.target, timeout_s)
         if self.kind == "http":
             try:
-                with urllib.request.urlopen(self.target, timeout=timeout_s) as answer:
+                # Of our own making, and http.
+                with urllib.request.urlopen(self.target, timeout=timeout_s) as answer:  # nosec B310
                     return bool(answer.status == 200)
             except (OSError, urllib.error.URLError):
                 return False
@@ -110,13 +119,21 @@ class Service:
     """How much it gives way to the others, who share the machine with it: see nice(1)."""
 
 
-def endpoints(ports: Mapping[str, int]) -> dict[str, str]:
-    """The addresses of the three servers, as `endpoints.json` holds them."""
-    return {
+def endpoints(ports: Mapping[str, int], parts: Sequence[str] = (), *, metrics: bool = True) -> dict[str, str]:
+    """The addresses of the three servers, and what `parts` serve: the console, metrics; as `endpoints.json` has them.
+
+    `metrics`: whether they serve any.
+    """
+    found = {
         "kafka": f"127.0.0.1:{ports['kafka']}",
         "clickhouse": f"http://127.0.0.1:{ports['clickhouse']}",
         "registry": f"http://127.0.0.1:{ports['registry']}",
     }
+    if "console" in parts:
+        found["console"] = f"http://127.0.0.1:{ports['console']}"
+    if metrics:
+        found |= {_metrics(part): f"http://127.0.0.1:{ports[_metrics(part)]}/metrics" for part in parts}
+    return found
 
 
 def servers(options: Options, ports: Mapping[str, int], jars: Sequence[Path]) -> list[Service]:
@@ -135,8 +152,11 @@ def servers(options: Options, ports: Mapping[str, int], jars: Sequence[Path]) ->
         Service(
             "clickhouse",
             [*python, "runwatch.stack.clickhouse", "--path", str(options.home / "clickhouse"),
-             "--port", str(ports["clickhouse"]), "--user", options.clickhouse_user],
-            env={"RUNWATCH_CLICKHOUSE_PASSWORD": options.clickhouse_password},
+             "--port", str(ports["clickhouse"]), "--user", options.clickhouse_user, "--reader", SQL_USER],
+            env={
+                "RUNWATCH_CLICKHOUSE_PASSWORD": options.clickhouse_password,
+                "RUNWATCH_SQL_PASSWORD": Home(options.home).sql_password(),
+            },
             endpoint=where["clickhouse"],
             probe=Probe("http", where["clickhouse"] + "/ping"),
             must_start=True,
@@ -155,13 +175,15 @@ def servers(options: Options, ports: Mapping[str, int], jars: Sequence[Path]) ->
 
 def parts(options: Options, ports: Mapping[str, int]) -> list[Service]:
     """runwatch's own parts, pointed at the servers."""
-    where = endpoints(ports)
+    where = endpoints(ports, options.parts, metrics=options.metrics)
     env = {
         "RUNWATCH_HOME": str(options.home),
+        **broker.unset(),
         "RUNWATCH_KAFKA": where["kafka"],
         "RUNWATCH_CLICKHOUSE": where["clickhouse"],
         "RUNWATCH_CLICKHOUSE_USER": options.clickhouse_user,
         "RUNWATCH_CLICKHOUSE_PASSWORD": options.clickhouse_password,
+        "RUNWATCH_CLICKHOUSE_PASSWORD_FILE": "",
         "RUNWATCH_PREFIX": options.prefix,
         "RUNWATCH_PARTITIONS": str(options.partitions),
     }
@@ -169,12 +191,40 @@ def parts(options: Options, ports: Mapping[str, int]) -> list[Service]:
         env["RUNWATCH_RULES"] = options.rules
     if options.config is not None:
         env["RUNWATCH_CONFIG"] = options.config
-    return [
-        Service(name, [sys.executable, "-m", "runwatch", *PARTS[name]], env=env, nice=nice_of(name))
-        for name in options.parts
-    ]
+    return [_part(name, {**env, **_own_env(name, options)}, where) for name in options.parts]
+
+
+def _own_env(name: str, options: Options) -> dict[str, str]:
+    if name != "console":
+        return {}
+    return {
+        "RUNWATCH_SQL_USER": SQL_USER,
+        "RUNWATCH_SQL_PASSWORD": Home(options.home).sql_password(),
+        "RUNWATCH_SQL_PASSWORD_FILE": "",
+    }
+
+
+def _part(name: str, env: Mapping[str, str], where: Mapping[str, str]) -> Service:
+    metrics = where.get(_metrics(name), "")
+    port = urlsplit(metrics).port if metrics else 0
+    env = {**env, "RUNWATCH_METRICS_PORT": str(port), "RUNWATCH_METRICS_HOST": "127.0.0.1"}
+    command = [sys.executable, "-m", "runwatch", *PARTS[name]]
+    service = Service(name, command, env=env, endpoint=metrics, nice=nice_of(name))
+    if name != "console":
+        return service
+    return replace(
+        service,
+        command=[*service.command, "--port", where[name].rpartition(":")[2]],
+        endpoint=where[name],
+        probe=Probe("http", where[name] + "/health"),
+    )
+
+
+def _metrics(part: str) -> str:
+    """By what name the place of a part's metrics is known."""
+    return f"metrics-{part}"
 
 
 def nice_of(part: str) -> int:
     """How much a part gives way to the others."""
-    return STORING_NICE if part == "sink" else 0
+    return STORING_NICE if part in ("sink", "console") else 0

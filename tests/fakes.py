@@ -36,6 +36,9 @@ class FakeSink:
     def away(self) -> bool:
         return self.is_away
 
+    def recall(self) -> list[tuple[bytes, bytes]]:
+        return []
+
     def abandon(self) -> None:
         self.abandoned += 1
 

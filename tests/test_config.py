@@ -10,6 +10,9 @@ from pydantic import ValidationError
 
 from runwatch import endpoints
 from runwatch.config import Settings, load
+from runwatch.control.signers import SignersError
+from runwatch.control.signing import WrongKey, make_pair, read_public
+from runwatch.secret import SecretError
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +60,31 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (None, 4) == (load().registry, load().partitions)
 
 
+def test_a_key_for_commands_is_had_from_a_file_and_shown_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public, private = make_pair()
+    key, signers = tmp_path / "key", tmp_path / "signers"
+    key.write_text(private + "\n")
+    signers.write_text(f"mia {public}\n")
+    assert load().signer() is None and load().signers() is None
+    monkeypatch.setenv("RUNWATCH_CONTROL_SIGNERS", str(signers))
+    with pytest.raises(SignersError, match="there is no key to sign with: set RUNWATCH_CONTROL_KEY_FILE"):
+        load().signer()
+    monkeypatch.setenv("RUNWATCH_CONTROL_KEY_FILE", str(key))
+    signer = load().signer()
+    assert signer is not None and read_public(public) == signer.public
+    monkeypatch.setenv("RUNWATCH_CONTROL_KEY", private)
+    with pytest.raises(SecretError, match="are both set") as caught:
+        load().signer()
+    assert private[8:] not in str(caught.value) + repr(load()) + load().model_dump_json()
+    monkeypatch.delenv("RUNWATCH_CONTROL_KEY_FILE")
+    monkeypatch.setenv("RUNWATCH_CONTROL_KEY", private[:-1])
+    with pytest.raises(WrongKey, match=r"RUNWATCH_CONTROL_KEY does not do: .* not whole") as wrong:
+        load().signer()
+    assert private[8:-1] not in str(wrong.value)
+
+
 def test_topics_take_the_prefix() -> None:
     assert load(prefix="eu-").topic("events") == "eu-agent.events"
 
@@ -81,3 +109,13 @@ def test_home_is_a_folder_beside_the_work(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("RUNWATCH_HOME", "")
     monkeypatch.chdir(tmp_path)
     assert tmp_path / ".runwatch" == endpoints.home() == load().home
+
+
+def test_the_local_stack_brings_its_reading_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / endpoints.SQL_PASSWORD_FILE).write_text("secret\n", encoding="ascii")
+    assert ("", "") == (load().sql_user, load().sql_password.get_secret_value())
+    stack_is_up(tmp_path)
+    assert ("runwatch_reader", "secret") == (load().sql_user, load().sql_password.get_secret_value())
+    # Of another ClickHouse, it is not a user.
+    monkeypatch.setenv("RUNWATCH_CLICKHOUSE", "http://elsewhere:8123")
+    assert "" == load().sql_user

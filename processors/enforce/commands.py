@@ -71,6 +71,11 @@ def handed_on(control: Control, resolved: Anomaly, log_ms: int) -> Control:
     return replace(control, control_id=derived_id(control.control_id, resolved.anomaly_id), ts_ms=log_ms)
 
 
+def restored(control: Control) -> Control:
+    """A command that stands, to be said once more: whoever reads it knows by its id that it is the same, again."""
+    return replace(control, control_id=derived_id(control.control_id, "restored"))
+
+
 def of_policy(control: Control) -> bool:
     """Whether a policy gave the command, and not a person."""
     return control.by.startswith(POLICY)

@@ -156,8 +156,7 @@ class Fleet:
 
     async def _agent(self, index: int, profile: Profile) -> None:
         settings = self._settings
-        pauses = Random(f"{settings.seed}/{index}")
-        watch = self._watch.agent(profile.agent, profile.version, profile.model)
+        pauses = Random(f"{settings.seed}/{index}")  # nosec B311  # a seed makes it the same
         await nap(pauses.uniform(0.0, settings.pause_s))
         number = 0
         while not self._is_closing:
@@ -166,11 +165,12 @@ class Fleet:
             # A fleet of other names has other runs: what is said to one binds no other.
             run_id = derived_id("simulated", profile.agent, settings.seed, self._start_ms, index, number)
             seed = f"{settings.seed}/{index}/{number}"
-            await self._do(Task(run_id, profile, seed, settings.incident if has_begun else None), watch)
+            await self._do(Task(run_id, profile, seed, settings.incident if has_begun else None))
             await nap(pauses.expovariate(1.0 / settings.pause_s))
 
-    async def _do(self, task: Task, watch: Watch) -> None:
+    async def _do(self, task: Task) -> None:
         profile = task.profile
+        watch = self._watch.agent(profile.agent, task.version, profile.model)
         prompt_sha, tools_sha = sha(f"{profile.agent} {profile.version}"), sha([name for name, _, _ in profile.tools])
         self._runs += 1
         self._open_runs += 1

@@ -34,6 +34,8 @@ class Incident:
     """A tool begins to answer 429 and 503 now and then, and agents' retries were raised, without jitter."""
 
     tool: str = "http.get"
+    version: str = "2.1.1"
+    """The release of the agents that use the tool in which retries were raised; it came with the onset."""
     failing: float = 0.525
     """The chance that a try of it fails."""
     retries: int = 8

@@ -27,9 +27,15 @@ class Task:
         """Whether the agent uses the tool that the incident is about."""
         return self.incident is not None and self.profile.uses(self.incident.tool)
 
+    @property
+    def version(self) -> str:
+        """What the agent's code was when the run began."""
+        return self.incident.version if self.incident and self.meets_incident else self.profile.version
+
     def worker(self, run: Run) -> Worker:
         """Who does it, in a run."""
-        return Worker(run, self.profile, Random(self.seed), self.incident if self.meets_incident else None)
+        chance = Random(self.seed)  # nosec B311  # a seed makes it the same
+        return Worker(run, self.profile, chance, self.incident if self.meets_incident else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,9 @@ class _Nowhere:
     def away(self) -> bool:
         return False
 
+    def recall(self) -> list[Message]:
+        return []
+
     def abandon(self) -> None:
         """Nothing is held."""
 
@@ -50,7 +53,7 @@ def without_guard(tasks: Iterable[Task], start_ms: int) -> list[Life]:
 
     with connect("twins", guardrails=UNGUARDED, transport=_Nowhere(), clock=schedule) as watch:
         for task in tasks:
-            agent = watch.agent(task.profile.agent, task.profile.version, task.profile.model)
+            agent = watch.agent(task.profile.agent, task.version, task.profile.model)
             schedule.start(live(task, agent.run(task.run_id)))
             while schedule.next_ms is not None:
                 schedule.step()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from .access import Account
+from .access import Account, Accounts
 
 
 def main() -> int:
@@ -28,37 +28,47 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, default=8123)
     parser.add_argument("--path", type=Path, required=True, help="the folder for the data")
-    parser.add_argument("--user", default="default", help="the one user; its password is RUNWATCH_CLICKHOUSE_PASSWORD")
+    parser.add_argument("--user", default="default", help="the user; its password is RUNWATCH_CLICKHOUSE_PASSWORD")
+    parser.add_argument(
+        "--reader", default="", help="a user who may only read --database; its password is RUNWATCH_SQL_PASSWORD"
+    )
+    usual = os.environ.get("RUNWATCH_DATABASE") or "runwatch"
+    parser.add_argument("--database", default=usual, help=f"what that user may read (default: {usual})")
     parser.add_argument("--connections", type=int, default=8, help="statements that run at a time")
     parser.add_argument("--query-memory-mb", type=int, default=1024, help="what one statement may take, by default")
     parser.add_argument("--max-body-mb", type=int, default=1024, help="the largest request body, unpacked")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # Not an option: other users of the machine can read a process's arguments.
-    account = Account(options.user, os.environ.get("RUNWATCH_CLICKHOUSE_PASSWORD", ""))
+    main_account = Account(options.user, os.environ.get("RUNWATCH_CLICKHOUSE_PASSWORD", ""))
+    reader = Account(options.reader, os.environ.get("RUNWATCH_SQL_PASSWORD", "")) if options.reader else None
     try:
-        asyncio.run(_serve(options, account))
+        asyncio.run(_serve(options, Accounts(main_account, reader)))
     except ImportError as error:
         print(f"The local ClickHouse needs chdb ({error}): pip install 'runwatch[stack]'", file=sys.stderr)
         return 3
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         print(f"ClickHouse cannot start on {options.host}:{options.port} with {options.path}: {error}", file=sys.stderr)
         return 3
     return 0
 
 
-async def _serve(options: argparse.Namespace, account: Account) -> None:
+async def _serve(options: argparse.Namespace, accounts: Accounts) -> None:
     # chdb loads half a gigabyte of library: only where it is used.
     from .engine import Engine
     from .server import Front
 
     path = options.path.resolve()
-    if not ipaddress.ip_address(socket.getaddrinfo(options.host, None)[0][4][0]).is_loopback and not account.password:
+    if (
+        not ipaddress.ip_address(socket.getaddrinfo(options.host, None)[0][4][0]).is_loopback
+        and not accounts.main.password
+    ):
         logging.warning(
             "%s can be reached from other machines, and RUNWATCH_CLICKHOUSE_PASSWORD is not set", options.host
         )
-    engine = Engine(path, options.query_memory_mb << 20)
-    front = Front(engine, path / "tmp", account, options.connections, options.max_body_mb << 20)
+    reading = options.database if accounts.reader is not None else None
+    engine = Engine(path, options.query_memory_mb << 20, reading)
+    front = Front(engine, path / "tmp", accounts, options.connections, options.max_body_mb << 20)
     runner = web.AppRunner(
         front.application(),
         access_log=None,

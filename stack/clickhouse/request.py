@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aiohttp import BodyPartReader, web
@@ -61,15 +61,20 @@ class _Body:
     tables: list[tuple[str, Spool]] = field(default_factory=list)
 
 
-async def read_request(request: web.Request, folder: Path, limit: int) -> Request:
-    """Read `request` to its end. At most `limit` bytes of body, once unpacked; spools go to `folder`."""
+async def read_request(request: web.Request, folder: Path, limit: int, *, reader: bool = False) -> Request:
+    """Read `request` to its end. At most `limit` bytes of body, once unpacked; spools go to `folder`.
+
+    `reader`: it is the reading user's, who brings no data but a statement.
+    """
+    if reader:
+        limit = min(limit, HEAD_BYTES)
     params = dict(request.query)
     spools: list[Spool] = []
     try:
         body = await _read_body(request, params.get("query", "").encode(), folder, limit, spools)
         params.update(body.fields)
         return Request(
-            work=_work(request, params, body, spools),
+            work=replace(_work(request, params, body, spools), reader=reader),
             shape=shape_of(body.sql) if body.insert is None else Shape("INSERT", None, False),
             compress=params.get("enable_http_compression", "0") in ("1", "true"),
             buffered=params.get("wait_end_of_query", "0") in ("1", "true"),
@@ -86,6 +91,8 @@ def _work(request: web.Request, params: Mapping[str, str], body: _Body, spools: 
         if params.get(name, "0") not in ("0", "false", ""):
             text = f"'{name}=1', ClickHouse's own block framing, is not served here: use HTTP's encodings instead"
             raise raised(48, "NOT_IMPLEMENTED", text)
+    if not params.get("query_id", "").isprintable():
+        raise raised(117, "INCORRECT_DATA", "A query_id goes into a header: it has printable characters alone")
     external = {name for name, _ in body.tables}
     described = {f"{name}_{what}" for name in external for what in ("format", "types", "structure")}
     settings = {
@@ -124,7 +131,10 @@ def _table(name: str, spool: Spool, params: Mapping[str, str]) -> tuple[str, str
 
 async def _read_body(request: web.Request, query: bytes, folder: Path, limit: int, spools: list[Spool]) -> _Body:
     if request.content_type == "multipart/form-data":
-        return await _read_form(request, query, folder, limit, spools)
+        try:
+            return await _read_form(request, query, folder, limit, spools)
+        except (ValueError, AssertionError) as error:  # whatever aiohttp's reader of forms meets
+            raise raised(117, "INCORRECT_DATA", f"The form cannot be read: {str(error)[:200]}") from None
     try:
         insert = parse_insert(query) if query else None
         pieces = _pieces(request, limit)

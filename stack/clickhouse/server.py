@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
@@ -13,7 +14,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from .access import Account, check_origin
+from .access import Accounts, check_origin
 from .compression import Packer, negotiate
 from .engine import STREAMABLE, Answer, Engine
 from .errors import ClickHouseError, raised
@@ -39,6 +40,7 @@ _CONTENT_TYPES = (
     ("Avro", "application/octet-stream"),
 )
 _QUEUE = 200
+_READER_TURNS = 2
 # A SELECT that the engine cannot stream (a SHOW behind a WITH, say) is run whole instead.
 _NOT_STREAMABLE = "Streaming query is not supported"
 
@@ -46,18 +48,20 @@ _NOT_STREAMABLE = "Streaming query is not supported"
 class Front:
     """The server's handlers around one :class:`Engine`.
 
-    At most `connections` statements run at a time; up to 200 more wait their turn, and the next is refused with
-    code 202. `limit` is the largest body, in bytes, once unpacked.
+    At most `connections` statements run at a time, two of the reading user's: what people ask must not keep what is
+    to be stored waiting. Up to 200 more wait their turn, and the next is refused with code 202. `limit` is the
+    largest body, in bytes, once unpacked.
     """
 
     def __init__(
-        self, engine: Engine, folder: Path, account: Account, connections: int = 8, limit: int = 1 << 30
+        self, engine: Engine, folder: Path, accounts: Accounts, connections: int = 8, limit: int = 1 << 30
     ) -> None:
         self._engine = engine
         self._folder = folder
-        self._account = account
+        self._accounts = accounts
         self._limit = limit
         self._turns = asyncio.Semaphore(connections)
+        self._reader_turns = asyncio.Semaphore(_READER_TURNS)
         self._waiting = 0
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="engine")
         self._control = ThreadPoolExecutor(1, thread_name_prefix="control")
@@ -94,10 +98,10 @@ class Front:
         query_id = request.query.get("query_id", "")
         try:
             check_origin(request.headers)
-            self._account.check(request.headers, request.query)
+            reader = self._accounts.check(request.headers, request.query)
             if request.method in ("GET", "HEAD") and not request.query.get("query"):
                 return await self._ok(request)
-            asked = await read_request(request, self._folder, self._limit)
+            asked = await read_request(request, self._folder, self._limit, reader=reader)
             query_id = asked.work.query_id
             return await self._respond(request, asked)
         except ClickHouseError as error:
@@ -111,7 +115,8 @@ class Front:
             )
 
     def _refusal(self, request: web.Request, error: ClickHouseError, query_id: str) -> web.Response:
-        headers = {**self._headers(), "X-ClickHouse-Exception-Code": str(error.code), "X-ClickHouse-Query-Id": query_id}
+        shown = query_id if query_id.isprintable() else ""
+        headers = {**self._headers(), "X-ClickHouse-Exception-Code": str(error.code), "X-ClickHouse-Query-Id": shown}
         if error.status == 401:
             headers["WWW-Authenticate"] = 'Basic realm="ClickHouse server HTTP API"'
         text = error.message if "(version " in error.message else f"{error.message} (version {self._engine.version})"
@@ -127,14 +132,14 @@ class Front:
             asked.close()
             raise raised(202, "TOO_MANY_SIMULTANEOUS_QUERIES", f"{_QUEUE} queries wait already")
         self._waiting += 1
-        try:
-            await self._turns.acquire()
-        except asyncio.CancelledError:
-            asked.close()
-            raise
-        finally:
-            self._waiting -= 1
-        try:
+        turns = (self._reader_turns, self._turns) if asked.work.reader else (self._turns,)
+        async with contextlib.AsyncExitStack() as held:
+            held.callback(asked.close)
+            try:
+                for turn in turns:
+                    await held.enter_async_context(turn)
+            finally:
+                self._waiting -= 1
             if streams:
                 try:
                     return await self._stream(request, asked, format_name)
@@ -142,9 +147,6 @@ class Front:
                     if _NOT_STREAMABLE not in error.message:
                         raise
             answer = await self._run(asked)
-        finally:
-            self._turns.release()
-            asked.close()
         return self._whole(request, asked, format_name, answer)
 
     async def _run(self, asked: Request) -> Answer:
@@ -181,7 +183,7 @@ class Front:
         return web.Response(body=body, headers=headers)
 
     async def _stream(self, request: web.Request, asked: Request, format_name: str) -> web.StreamResponse:
-        pieces = self._engine.stream(asked.work)
+        pieces = self._engine.stream(asked.work, asked.shape.format)
         try:
             # The headers wait for the first piece: most errors show up by then, and get their status.
             first = await self._next(pieces, asked)

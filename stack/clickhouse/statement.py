@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+# What nothing ends goes to the end of the text: else it would be looked for from each of its beginnings anew.
 _TOKEN = re.compile(
     rb"""
-      (?P<blank>[\s\x00]+ | --[^\n]* | \#[ !][^\n]* | /\*.*?\*/)
-    | (?P<string>'(?:[^'\\]|\\.|'')*' | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
-    | (?P<name>"(?:[^"\\]|\\.|"")*" | `(?:[^`\\]|\\.|``)*`)
+      (?P<blank>[\s\x00]+ | --[^\n]* | \#[ !][^\n]* | /\*.*?(?:\*/|\Z))
+    | (?P<string>'(?:[^'\\]|\\.|'')*(?:'|\\?\Z) | \$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))
+    | (?P<name>"(?:[^"\\]|\\.|"")*(?:"|\\?\Z) | `(?:[^`\\]|\\.|``)*(?:`|\\?\Z))
     | (?P<word>[A-Za-z_]\w*)
     | (?P<number>\d\w*)
     | (?P<sign>.)

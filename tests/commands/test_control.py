@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,6 +77,61 @@ def test_what_is_said_stands_until_it_is_lifted(run: Callable[..., Said]) -> Non
     assert "fleet: allow.\n" == run("allow", "fleet", "--why", "all is well").out
     assert {"agent:support", "run:r1"} == set(standing(run))
     assert {"agent:support", "run:r1", "fleet"} == set(standing(run, "--all"))
+
+
+@pytest.mark.stack
+def test_signed_commands_stand_alone_and_name_their_signer(
+    run: Callable[..., Said], cli: Callable[..., Said], tmp_path: Path
+) -> None:
+    file, signers = tmp_path / "mia.key", tmp_path / "signers"
+    made = cli("control", "keygen", "--name", "mia", "--out", str(file))
+    line, variable = made.out.splitlines()[1], made.out.splitlines()[-1]
+    assert f"RUNWATCH_CONTROL_KEY_FILE={file}" == variable
+    signers.write_text(f"{line}\n")
+    obeying = {"RUNWATCH_CONTROL_SIGNERS": str(signers)}
+    signing = {**obeying, "RUNWATCH_CONTROL_KEY_FILE": str(file)}
+
+    assert "fleet: stop.\n" == run("kill", "fleet", "--mode", "stop", "--why", "nobody signed it").out
+    assert "run:r1: stop.\n" == run("kill", "run:r1", "--why", "a test", **signing).out
+    said = run("control", "--format", "json", **obeying)
+    assert [("run:r1", "mia")] == [(one["scope"], one["signed_by"]) for one in json.loads(said.out)]
+    assert "1 messages of the control topic are no commands" in said.err
+    assert "signed_by" in run("control", **obeying).out
+    assert "signed_by" not in run("control").out
+
+    said = run("kill", "run:r2", "--why", "a test", **obeying)
+    assert (3, "") == (said.code, said.out)
+    assert "only signed commands are obeyed, but there is no key to sign with" in said.err
+    other = tmp_path / "other.key"
+    cli("control", "keygen", "--name", "max", "--out", str(other))
+    said = run("kill", "run:r2", "--why", "a test", **obeying, RUNWATCH_CONTROL_KEY_FILE=str(other))
+    assert (3, "") == (said.code, said.out)
+    assert "is none of the signers'" in said.err and other.read_text().strip() not in said.err
+
+
+def test_keys_are_made_for_a_name_and_written_for_their_owner_alone(cli: Callable[..., Said], tmp_path: Path) -> None:
+    file = tmp_path / "mia.key"
+    made = cli("control", "keygen", "--name", "mia", "--out", str(file))
+    assert (0, 0o600) == (made.code, file.stat().st_mode & 0o777)
+    key = file.read_text().strip()
+    assert key.startswith("ctl-key-") and key not in made.out + made.err
+    again = cli("control", "keygen", "--name", "mia", "--out", str(file))
+    assert (2, key) == (again.code, file.read_text().strip())
+    assert "is there already, and is not written over" in again.err
+    shown = cli("control", "keygen", "--name", "mia")
+    assert "RUNWATCH_CONTROL_KEY=ctl-key-" in shown.out and "mia ctl-pub-" in shown.out
+    assert "--name stands beside each command" in cli("control", "keygen").err
+    assert "'m ia' is no name" in cli("control", "keygen", "--name", "m ia").err
+
+
+def test_a_broken_file_of_signers_is_told_with_its_line(cli: Callable[..., Said], tmp_path: Path) -> None:
+    signers = tmp_path / "signers"
+    signers.write_text("# us\nmia ctl-pub-x\n")
+    said = cli("control", RUNWATCH_CONTROL_SIGNERS=str(signers), RUNWATCH_KAFKA="127.0.0.1:1")
+    assert (3, "") == (said.code, said.out)
+    assert f"{signers}:2: the key of mia does not do" in said.err
+    said = cli("control", RUNWATCH_CONTROL_SIGNERS=str(tmp_path / "none"), RUNWATCH_KAFKA="127.0.0.1:1")
+    assert "none, which cannot be read: No such file or directory" in said.err
 
 
 @pytest.mark.stack

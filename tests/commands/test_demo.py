@@ -32,6 +32,7 @@ class Stage:
         self.options: Any = None
         self.done: list[str] = []
         self.told: list[tuple[Settings, Any]] = []
+        self.page: str | None = None
         self.summary: dict[str, Any] = json.loads(json.dumps(SUMMARY))
         self.during: Callable[[], None] = lambda: None
 
@@ -44,7 +45,7 @@ class Stage:
         self.options = options
         self.up_now = True
         report("kafka is ready")
-        found = {"kafka": "127.0.0.1:1234", "clickhouse": "http://127.0.0.1:2345"}
+        found = {"kafka": "127.0.0.1:1234", "clickhouse": "http://127.0.0.1:2345", "console": "http://127.0.0.1:3456"}
         self.home.mkdir(exist_ok=True)
         (self.home / "endpoints.json").write_text(json.dumps(found))
         return found
@@ -54,8 +55,9 @@ class Stage:
         self.up_now = False
         return True
 
-    def story(self, settings: Settings, plan: Any, out: Any) -> Any:
+    def story(self, settings: Settings, plan: Any, out: Any, page: str | None = None) -> Any:
         self.told.append((settings, plan))
+        self.page = page
         stage = self
 
         class Story:
@@ -94,6 +96,12 @@ def test_people_get_the_story(cli: Cli, stage: Stage) -> None:
     assert "http://127.0.0.1:2345" in done.out
     ((_, plan),) = stage.told
     assert (25, 15, 90.0) == (plan.history, plan.incident, plan.speed)
+
+
+def test_it_says_how_to_come_in_and_knows_where_to_look(cli: Cli, stage: Stage) -> None:
+    assert 2 == cli("demo", "--once").out.count("http://127.0.0.1:3456/login#token=")
+    assert "http://127.0.0.1:3456" == stage.page
+    assert "token=" not in cli("demo", "--once").out, "they are shown once"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from runwatch.cli import app
 COMMANDS = {
     "demo", "up", "down", "status", "logs", "import", "sql", "runs", "anomalies", "show", "backtest", "process",
     "sink", "bench", "rules", "alert", "alerts", "silence", "config", "kill", "allow", "approve", "control", "replay",
-    "snapshots",
+    "snapshots", "console", "doctor",
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from runwatch.schemas.health import Health
+from runwatch.sinks.loss import Loss
 from runwatch.stack.home import Home
 from runwatch.stack.lifecycle import ServiceStatus, StackStatus
 
@@ -34,6 +35,8 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         now = StackStatus("/home", up, ready, services)
         monkeypatch.setattr("runwatch.stack.lifecycle.status", lambda _: now)
 
+    for name, answer in (("read_loss", None), ("read_held", [])):
+        monkeypatch.setattr(f"runwatch.commands.stored.{name}", lambda _, answer=answer: answer)
     return tell
 
 
@@ -125,7 +128,7 @@ class TestWhatTheProcessorsMet:
         found([service("processors")])
         assert [
             "24,000 events read, 6 runs open, 14 times that a run was told of.",
-            "2 events are missing from runs that ended: there are gaps in their `seq`.",
+            "2 events had not come when their run stopped: there were gaps in its `seq`.",
             "4 events came more than once, and were counted once.",
         ] == cli("status").out.splitlines()[-3:]
 
@@ -140,6 +143,34 @@ class TestWhatTheProcessorsMet:
         monkeypatch.setenv("RUNWATCH_KAFKA", "127.0.0.1:1")
         done = cli("status", "--format", "json")
         assert (0, ["host:1", "host:2"]) == (done.code, [row["endpoint"] for row in json.loads(done.out)])
+
+
+class TestWhatIsStored:
+    """The end-to-end loss, and topics that are held."""
+
+    def test_nothing_lost(self, cli: Cli, found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        found([service("sink")])
+        monkeypatch.setattr("runwatch.commands.stored.read_loss", lambda _: Loss(12, 3_456, 0, 0))
+        done = cli("status")
+        assert (0, "End to end, last 24 hours: 0 of 3,456 events are missing, in 0 of 12 runs.") == (
+            done.code, done.out.splitlines()[-1]
+        )  # fmt: skip
+        rows = json.loads(cli("status", "--format", "json").out)
+        assert [{"stored_runs": 12, "stored_expected": 3_456, "stored_lost": 0, "stored_gaps": 0}] == [
+            row["counts"] for row in rows
+        ]
+
+    def test_a_store_that_is_away(self, cli: Cli, found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        found([service("sink")])
+        monkeypatch.setattr("runwatch.commands.stored.read_loss", lambda _: "It cannot be told.")
+        assert "It cannot be told." == cli("status").out.splitlines()[-1]
+        assert [None] == [row["counts"] for row in json.loads(cli("status", "--format", "json").out)]
+
+    def test_a_topic_that_is_held_is_trouble(self, cli: Cli, found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        found([service("sink")])
+        monkeypatch.setattr("runwatch.commands.stored.read_held", lambda _: ["The sink: agent.events is not read on."])
+        done = cli("status")
+        assert (1, "The sink: agent.events is not read on.") == (done.code, done.out.splitlines()[-1])
 
 
 @pytest.mark.parametrize(
@@ -182,3 +213,22 @@ def test_logs(cli: Cli, home: Path, nasty: str) -> None:
     )
     assert 2 == cli("logs", "../logs/sink").code
     assert (2, "", "To follow, name one of kafka, sink.\n") == tuple(vars(cli("logs", "--follow")).values())
+
+
+def test_tokens_that_nobody_was_shown_are_taken_back(cli: Cli, home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert 3 == cli("up", "--detach", "--kafka-port", str(server.getsockname()[1])).code
+    assert not (home / ".runwatch" / "console.json").exists()
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_tokens_are_shown_once(detach: bool, cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def up(options: Any, report: Any, *, detach: bool, ready: Callable[[dict[str, str]], None]) -> None:
+        ready({"kafka": "127.0.0.1:9092", "console": "http://127.0.0.1:9999"})
+
+    monkeypatch.setattr("runwatch.stack.lifecycle.up", up)
+    arguments = ("up", *(["--detach"] if detach else []))
+    assert 2 == cli(*arguments).out.count("http://127.0.0.1:9999/login#token=")
+    again = cli(*arguments).out
+    assert "token=" not in again
+    assert "Come in with the token that you have" in again

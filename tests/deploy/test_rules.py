@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
+from runwatch.metrics.names import METRICS
+from runwatch.metrics.ports import USUAL
 from runwatch.schemas.reasons import KNOWN
 
-METRICS = {"agent_tool_calls_bucket", "agent_tool_calls_count", "agent_stop_total"}
+SERVED = {name for metric in METRICS for name in metric.series} | {"up"}
 
 
 def run(tool: str, *arguments: str, folder: Path) -> str:
@@ -30,7 +32,7 @@ def prometheus(root: Path) -> Path:
 
 
 def test_the_rules_are_rules(prometheus: Path) -> None:
-    assert "9 rules found" in run("promtool", "check", "rules", "runwatch.rules.yml", folder=prometheus)
+    assert "19 rules found" in run("promtool", "check", "rules", "runwatch.rules.yml", folder=prometheus)
 
 
 def test_the_alerts_come_when_they_should_and_not_else(prometheus: Path) -> None:
@@ -61,16 +63,31 @@ def rules(prometheus: Path) -> list[dict[str, Any]]:
 def test_the_metrics_are_those_that_are_served_and_the_reasons_those_of_runs(prometheus: Path) -> None:
     recorded = {rule["record"] for rule in rules(prometheus) if "record" in rule}
     text = " ".join(rule["expr"] for rule in rules(prometheus))
-    assert METRICS == set(re.findall(r"\bagent_(?:tool_calls|stop)[a-z_]*\b", text))
-    assert set(re.findall(r"\bagent(?:_reason)?:[a-z0-9_:]+", text)) == recorded
+    words = re.findall(
+        r"\b(?:agent|runwatch|process|up)[a-z_]*\b(?![:\w])", re.sub(r'"[^"]*"|by \([^)]*\)|on \(\w+\)', "", text)
+    )
+    assert {"agent_tool_calls_bucket", "agent_stop_total", "runwatch_lag_messages", "up"} <= set(words) <= SERVED
+    assert set(re.findall(r"\b(?:agent|agent_reason|part_topic):[a-z0-9_:]+", text)) == recorded
     assert {"loop_detected", "tool_timeout"} == set(re.findall(r'stop_reason="(\w+)"', text)) & KNOWN
 
 
 def test_each_alert_has_a_runbook_in_the_documents(root: Path, prometheus: Path) -> None:
-    headings = re.findall(r"^#+ (.+)$", (root / "docs" / "alerts.md").read_text(encoding="utf-8"), re.MULTILINE)
     alerts = [rule for rule in rules(prometheus) if "alert" in rule]
-    assert 3 == len(alerts)
+    assert 12 == len(alerts)
     for alert in alerts:
-        found = re.match(r'docs/alerts\.md, "([^"]+)"', alert["annotations"]["runbook"])
+        found = re.match(r'docs/(alerts|metrics)\.md, "([^"]+)"', alert["annotations"]["runbook"])
         assert found is not None
-        assert found[1] in headings
+        page = (root / "docs" / f"{found[1]}.md").read_text(encoding="utf-8")
+        assert found[2] in re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+
+
+def test_what_is_scraped_are_the_parts_of_compose_at_their_ports(root: Path, prometheus: Path) -> None:
+    run("promtool", "check", "config", "--syntax-only", "prometheus.yml", folder=prometheus)
+    (job,) = yaml.safe_load((prometheus / "prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
+    compose = yaml.safe_load((root / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    services = {"processors": "process", "sink": "sink", "alerts": "alert", "console": "console"}
+    assert {services[part]: port for part, port in USUAL.items()} == {
+        one["names"][0]: one["port"] for one in job["dns_sd_configs"]
+    }
+    ours = [name for name in services.values() if name in compose]
+    assert {"0.0.0.0"} == {compose[name]["environment"]["RUNWATCH_METRICS_HOST"] for name in ours}

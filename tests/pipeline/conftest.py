@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,10 +115,9 @@ class Pipeline:
         return {one["name"]: one for one in json.loads(self.run("status", "--format", "json").stdout)}
 
 
-@pytest.fixture(scope="session")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    """All of it, started once a session by `runwatch up --detach`, on ports of its own."""
-    folder = tmp_path_factory.mktemp("pipeline")
+@contextmanager
+def _up(folder: Path) -> Iterator[Pipeline]:
+    """All of it, by `runwatch up --detach`, on ports of its own."""
     it = Pipeline(folder, folder / ".runwatch")
     ports = [text for name in ("kafka", "clickhouse", "registry") for text in (f"--{name}-port", any_free())]
     done = it.run("up", "--detach", *ports)
@@ -126,6 +126,20 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         yield it
     finally:
         lifecycle.down(it.home)
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """Started once a session, for whatever does not mind what others sent."""
+    with _up(tmp_path_factory.mktemp("pipeline")) as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def own_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """One of a module's own: later events of others would make its own late, and stops of others use up the cap."""
+    with _up(tmp_path_factory.mktemp("own")) as it:
+        yield it
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,12 @@ OURS = f"startsWith(agent, '{AGENT}')"
 
 
 @pytest.fixture(scope="module")
+def pipeline(own_pipeline: Any) -> Any:
+    """Windows of the past are judged live only where nothing later was seen."""
+    return own_pipeline
+
+
+@pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("history") / "history.jsonl"
     path.write_text("".join(json.dumps(one) + "\n" for one in incident(AGENT)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from runwatch.config import Settings
-from runwatch.processors.app import _Wiring, build_app
+from runwatch.processors.app import MOST_UNACKED, TICK_S, _Wiring, build_app
 from runwatch.processors.emit import EmitError
 from runwatch.processors.frames import Frame
 from runwatch.processors.rules import Rules
@@ -35,7 +36,7 @@ class FakeEmitter:
     def __init__(self) -> None:
         self.sent: list[tuple[str, int, asyncio.Future[None]]] = []
 
-    def send(self, topic: str, messages: Iterable[tuple[bytes, bytes]]) -> asyncio.Future[None]:
+    def send(self, topic: str, messages: Iterable[tuple[bytes, bytes]], headers: Any = None) -> asyncio.Future[None]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if count := len(list(messages)):
             self.sent.append((topic, count, done))
@@ -79,6 +80,25 @@ def wired(test: Callable[[_Wiring, FakeEmitter, list[Any]], Awaitable[None]]) ->
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("partitions", [1, 2, 7, 30])
+def test_each_partition_is_sent_as_often_as_the_rules_say(partitions: int) -> None:
+    async def test(wiring: _Wiring, emitter: FakeEmitter, _crashes: list[Any]) -> None:
+        sent: list[int] = []
+
+        async def send(partition: int, _now_ms: int) -> None:
+            sent.append(partition)
+
+        wiring._send_changed, wiring._send_every_s = send, 8 * TICK_S  # type: ignore[method-assign]
+        for partition in range(partitions):
+            begun = FakeEvent(frame([message(event("s", 0, "run_start"))], topic=EVENTS, partition=partition))
+            await wiring._guarded(begun, wiring._events)
+        for _ in range(4 * 8):
+            await wiring.on_tick()
+        assert dict.fromkeys(range(partitions), 4) == Counter(sent)
+
+    wired(test)
+
+
 def looping(first: int = 0, count: int = 4, **given: Any) -> FakeEvent:
     calls = [message(event(seq=seq, args_sha="same", result_sha="same")) for seq in range(first, first + count)]
     return FakeEvent(frame(calls, first, topic=EVENTS, **given))
@@ -101,6 +121,24 @@ def test_a_frame_is_acked_once_what_it_said_has_arrived() -> None:
         emitter.arrive()
         await settled()
         assert (True, True) == (one.acked, two.acked)
+
+    wired(test)
+
+
+def test_no_more_is_worked_on_than_is_held_until_it_has_arrived() -> None:
+    async def test(wiring: _Wiring, emitter: FakeEmitter, _crashes: list[Any]) -> None:
+        async def feed() -> None:
+            for _ in range(MOST_UNACKED + 9):
+                await wiring._guarded(looping(0, 1), lambda _frame: emitter.send("t-agent.anomalies", [(b"", b"")]))
+
+        feeding = asyncio.ensure_future(feed())
+        for _ in range(10):
+            await settled()
+        assert MOST_UNACKED + 1 == len(emitter.sent)
+        while not feeding.done():
+            emitter.arrive()
+            await settled()
+        assert MOST_UNACKED + 9 == len(emitter.sent)
 
     wired(test)
 
@@ -134,6 +172,7 @@ def test_what_cannot_be_worked_on_stops_the_worker_before_the_ack() -> None:
 def test_the_first_frame_of_a_stretch_waits_for_what_was_told_of_the_last() -> None:
     async def test(wiring: _Wiring, emitter: FakeEmitter, _crashes: list[Any]) -> None:
         wiring.app.is_light = False  # with more to do, a tick leaves no time for fetches between its pieces
+        wiring._send_every_s = TICK_S
         begun = FakeEvent(frame([message(event("s", 0, "run_start"))], topic=EVENTS))
         await wiring._guarded(begun, wiring._events)
         tick = asyncio.ensure_future(wiring.on_tick())
@@ -180,11 +219,12 @@ def test_the_app_replays_its_topics_and_starts_from_their_beginnings() -> None:
 
     app = asyncio.run(build())
     assert {ANOMALIES} == app.urgent
+    assert {ANOMALIES, EVENTS} == app.first
     assert [ANOMALIES] == [topic for topic, one in app.horizons.items() if one.timed]
-    assert {EVENTS: 300_000, WINDOWS: 3_600_000, FLEET: 7_200_000, ANOMALIES: 3 * 3_600_000} == {
+    assert {EVENTS: 120_000, WINDOWS: 3_600_000, FLEET: 7_200_000, ANOMALIES: 3 * 3_600_000} == {
         topic: one.stretch_ms for topic, one in app.horizons.items()
     }
-    assert ("earliest", 10.0) == (app.conf.consumer_auto_offset_reset, app.conf.broker_session_timeout)
+    assert ("earliest", 6.0) == (app.conf.consumer_auto_offset_reset, app.conf.broker_session_timeout)
     assert ["kafka://one:1", "kafka://two:2"] == [str(url) for url in app.conf.broker]
 
 
@@ -205,7 +245,7 @@ def test_anomalies_are_acked_once_the_commands_have_arrived() -> None:
         assert (False, False) == (one.acked, two.acked)
         emitter.arrive()
         await settled()
-        assert (True, True, 2) == (one.acked, two.acked, wiring.enforcement.commanded)
+        assert (True, True, 2) == (one.acked, two.acked, wiring.enforcement.commanded.total())
 
     wired(test)
 

@@ -16,7 +16,8 @@ from runwatch.schemas import avro, wire
 from runwatch.schemas.avro import AvroSchema, make_schema
 from runwatch.schemas.registry import LocalRegistry
 
-from .support import EVENT, T0, event, frame, message
+from ..window_parts import part
+from .support import EVENT, T0, event, frame, message, part_message
 
 FIELDS = EVENT.field_names
 DECODER = FrameDecoder("agent_event", LocalRegistry())
@@ -50,6 +51,22 @@ def test_only_the_wanted_columns_come_out() -> None:
     # The same ones when messages are read one by one.
     broken = message(event(seq=5))[:-1]
     assert [{"run_id": "r", "seq": 4, "ts_ms": T0 + 4000}] == rows(decoder, [broken, message(event(seq=4))])
+
+
+@pytest.mark.parametrize(
+    ("name", "messages"),
+    [
+        ("agent_event", [message(event(seq=at)) for at in range(5)]),
+        ("window_part", [part_message(part(tool=tool)) for tool in (None, "a", "b")]),
+    ],
+)
+def test_a_frame_is_read_the_same_after_a_broken_one(name: str, messages: list[bytes]) -> None:
+    fresh, shaken = FrameDecoder(name, LocalRegistry()), FrameDecoder(name, LocalRegistry())
+    assert [0] == [one.at for one in shaken.decode(frame([messages[0][:-1]])).bad]
+    for _ in range(2):  # the first of these is read with care, the second at once
+        expected, found = fresh.decode(frame(messages)), shaken.decode(frame(messages))
+        assert expected.columns.equals(found.columns, null_equal=True)
+        assert expected.columns.schema == found.columns.schema and [] == found.bad == expected.bad
 
 
 BAD: dict[str, tuple[bytes | None, str]] = {

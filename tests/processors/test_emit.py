@@ -32,7 +32,9 @@ class FakeProducer:
         self.is_stuck = False
         self.waits: list[float] = []
 
-    def produce(self, topic: str, value: bytes, key: bytes, on_delivery: Callable[..., None]) -> None:
+    def produce(
+        self, topic: str, value: bytes, key: bytes, on_delivery: Callable[..., None], headers: Any = None
+    ) -> None:
         if value in self.refused:
             raise KafkaException(self.refused[value])
         if len(self.queue) >= self.room:

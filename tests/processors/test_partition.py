@@ -17,8 +17,8 @@ from .model import Latest, expected_parts
 from .plans import Logged, logs
 from .support import T0, columns, cut, event, offsets
 
-RULES = FoldRules(windows=WindowRules(buffer_events=9))
-STRETCH_MS = RULES.windows.stretch
+STRETCH_MS = 300_000
+RULES = FoldRules(windows=WindowRules(buffer_events=9, stretch=STRETCH_MS))
 
 
 class Folding:
@@ -172,6 +172,15 @@ def test_the_parts_of_a_stretch_come_with_the_first_event_of_the_next() -> None:
     assert {} == folding.latest.parts
     folding.add([event("other")], 1, T0 + STRETCH_MS)
     assert [T0, T0] == [part["slot_ms"] for part in folding.latest.parts.values()]
+
+
+def test_of_a_stretch_that_was_not_read_whole_runs_are_known_and_no_windows() -> None:
+    folding = Folding()
+    folding.fold.add(columns(repeated(2)), offsets(0, 2), T0, whole=False)
+    folding.add(repeated(3)[2:], 2, T0 + STRETCH_MS)
+    assert 1 == len(folding.anomalies)
+    folding.finish()
+    assert {T0 + STRETCH_MS} == {part["slot_ms"] for part in folding.latest.parts.values()}
 
 
 def test_a_broker_whose_clock_is_behind_reopens_no_stretch() -> None:

@@ -34,8 +34,14 @@ class Log:
         }
 
 
-def starts(log: Log, committed: Mapping[int, int], before: int = 1, now_ms: int = NOW) -> dict[int, int]:
-    return asyncio.run(replay_starts(committed, Horizon(STRETCH, before), now_ms, log.lookup))
+def starts(log: Log, committed: Mapping[int, int], before: int = 1, now_ms: int = NOW, **more: int) -> dict[int, int]:
+    horizon = Horizon(STRETCH, before, **more)
+    found = asyncio.run(replay_starts(committed, horizon, now_ms, log.lookup))
+    for partition, start in found.items():
+        last = log.times[partition][max(0, committed[partition] - log.first - 1)]
+        if last > now_ms - horizon.kept_ms:
+            assert stretch_start(last, STRETCH) - before * STRETCH == start.whole_ms
+    return {partition: start.offset for partition, start in found.items()}
 
 
 @pytest.mark.parametrize(("log_ms", "expected"), [(0, 0), (299_999, 0), (300_000, 300_000), (300_001, 300_000)])
@@ -81,6 +87,17 @@ def test_a_replay_begins_at_a_stretch_with_whole_stretches_before_the_committed_
         assert begin == 0 or one[begin - 1] < since
     assert set(committed) == set(found)
     assert log.requests <= ceil(log2(3 * DAY / STRETCH + 4)) + 2
+
+
+def test_what_is_recalled_lies_before_the_stretch_that_is_read_whole() -> None:
+    second = [NOW - STRETCH + at for at in range(100)]
+    log = Log({0: [NOW - 3 * STRETCH, NOW - 2 * STRETCH, *second], 1: [NOW - 2 * STRETCH, *second]})
+    assert {0: 2, 1: 1} == starts(log, {0: 102, 1: 101}, before=0)
+    assert {0: 1, 1: 0} == starts(log, {0: 102, 1: 101}, before=0, recall_ms=STRETCH, most=1_000)
+    assert {0: 0, 1: 0} == starts(log, {0: 102, 1: 101}, before=0, recall_ms=2 * STRETCH, most=1_000)
+    # Half of the most for each of two, and never less than the stretch.
+    assert {0: 2, 1: 1} == starts(log, {0: 52, 1: 51}, before=0, recall_ms=STRETCH, most=20)
+    assert {0: 1, 1: 0} == starts(log, {0: 52, 1: 51}, before=0, recall_ms=STRETCH, most=102)
 
 
 def test_of_what_is_older_than_the_topic_keeps_nothing_is_replayed() -> None:

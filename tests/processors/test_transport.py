@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,12 +28,14 @@ from hypothesis import strategies as st
 from runwatch.config import Settings
 from runwatch.processors.app import build_app
 from runwatch.processors.frames import Frame
-from runwatch.processors.replay import Horizon
+from runwatch.processors.replay import Horizon, Start
 from runwatch.processors.rules import Rules
 from runwatch.processors.transport import (
     CROWDED_S,
     FETCH_WAIT_MS,
     LIGHT,
+    REST,
+    REST_MOST_S,
     FrameApp,
     FrameConsumer,
     FrameSchema,
@@ -245,6 +248,27 @@ def test_a_rebalance_between_frames_ends_the_batch() -> None:
     in_loop(get)
 
 
+def test_the_lag_is_what_is_behind_the_last_that_was_read_and_0_of_what_is_not_known() -> None:
+    fresh, read, ahead, unknown, leaving = (TP("agent.events", number) for number in range(5))
+
+    def ends(tp: TP) -> int | None:
+        assert tp != leaving, "Partition is not assigned"
+        return {fresh: 10, read: 10, ahead: 3, unknown: None}[tp]
+
+    def lags(consumer: FrameConsumer) -> dict[TP, int]:
+        consumer.assignment = lambda: {fresh, read, ahead, unknown, leaving}
+        consumer.highwater = ends
+        consumer._committed_offset = {fresh: 7}
+        consumer._read_offset = {fresh: None, read: 8, ahead: 4}
+        return consumer.lags()
+
+    assert {fresh: 3, read: 1, ahead: 0} == in_loop(lags)
+
+
+def test_before_the_consumer_is_there_is_no_lag() -> None:
+    assert {} == in_loop(lambda consumer: consumer.lags())
+
+
 # -- frames --------------------------------------------------------------------------------------
 
 
@@ -393,7 +417,7 @@ def _assert_empty(acked: Any, index: Any) -> None:
 # -- seeking -------------------------------------------------------------------------------------
 
 
-def sought(committed: dict[TP, int | None], starts: dict[TP, int]) -> tuple[FrameConsumer, list[tuple[TP, int]]]:
+def sought(committed: dict[TP, int | None], starts: dict[TP, Start]) -> tuple[FrameConsumer, list[tuple[TP, int]]]:
     """The consumer after a seek, with replays that begin at `starts`, and where it went."""
     went: list[tuple[TP, int]] = []
 
@@ -404,7 +428,7 @@ def sought(committed: dict[TP, int | None], starts: dict[TP, int]) -> tuple[Fram
         async def seek_one(tp: TP, offset: int) -> None:
             went.append((tp, offset))
 
-        async def replay_starts(_committed: Any) -> dict[TP, int]:
+        async def replay_starts(_committed: Any) -> dict[TP, Start]:
             return starts
 
         consumer.seek_to_committed = seek_to_committed
@@ -418,10 +442,52 @@ def sought(committed: dict[TP, int | None], starts: dict[TP, int]) -> tuple[Fram
 
 
 def test_a_seek_goes_back_to_where_the_replay_begins() -> None:
-    consumer, went = sought({TOPIC: 100}, {TOPIC: 40})
+    consumer, went = sought({TOPIC: 100}, {TOPIC: Start(40, T0)})
     assert [(TOPIC, 40)] == went
     assert (100, 100, 1) == (consumer._live_from[TOPIC], consumer._committed_offset[TOPIC], consumer._epochs[TOPIC])
     assert consumer._read_offset[TOPIC] is None
+
+
+def test_what_lies_before_a_stretch_that_is_read_whole_is_told() -> None:
+    consumer, _ = sought({TOPIC: 100}, {TOPIC: Start(40, T0)})
+    batch = [*records(40, 41, timestamp=T0 - 1), *records(42, 100, timestamp=T0)]
+    assert [(True, False), (True, True), (False, True)] == [
+        (one.replay, one.whole) for one in consumer._frames(TOPIC, batch)
+    ]
+
+
+def test_frames_of_a_topic_that_takes_long_are_small() -> None:
+    def cut(consumer: FrameConsumer) -> list[int]:
+        consumer.app.most = {TOPIC.topic: 3}
+        return [len(one) for one in consumer._frames(TOPIC, records(*range(7)))]
+
+    assert [3, 3, 1] == in_loop(cut)
+
+
+def test_while_what_comes_first_is_read_again_the_others_wait() -> None:
+    other = TP("agent.windows", 0)
+
+    async def look(consumer: FrameConsumer) -> list[set[TP]]:
+        fetched: list[set[TP]] = []
+
+        async def getmany(active: set[TP], _timeout: float) -> dict[TP, Any]:
+            fetched.append(active)
+            return {}
+
+        consumer.app.first = frozenset({TOPIC.topic})
+        consumer._thread.getmany = getmany
+        consumer._live_from[TOPIC], consumer._replaying, consumer._others_wait_s = 100, {TOPIC}, monotonic() + 60
+        assert {} == await consumer._getmany({other}, 1.0)
+        await consumer._getmany({TOPIC, other}, 1.0)
+        consumer._frames(TOPIC, records(98))
+        await consumer._getmany({TOPIC, other}, 1.0)
+        consumer._frames(TOPIC, records(99))
+        await consumer._getmany({TOPIC, other}, 1.0)
+        consumer._replaying, consumer._others_wait_s = {TOPIC}, monotonic()
+        await consumer._getmany({other}, 1.0)
+        return fetched
+
+    assert [{TOPIC}, {TOPIC}, {TOPIC, other}, {other}] == in_loop(look)
 
 
 @pytest.mark.parametrize("offset", [None, -1])
@@ -444,7 +510,7 @@ def test_replays_are_looked_up_for_topics_with_a_horizon_that_were_read_before()
         unread, elsewhere = TP(TOPIC.topic, 1), TP("another", 0)
         return await consumer._replay_starts({TOPIC: 100, unread: None, elsewhere: 5, TP(TOPIC.topic, 2): 0})
 
-    assert {TOPIC: 12} == in_loop(look)
+    assert {TOPIC: 12} == {tp: start.offset for tp, start in in_loop(look).items()}
     assert {TOPIC} == {tp for times in asked for tp in times}
     # A few requests for all of a topic's partitions.
     assert len(asked) < 15
@@ -628,6 +694,43 @@ def test_with_little_to_do_the_next_fetch_waits_until_the_frames_are_worked_on()
 
     first, waited, second = in_loop(fetch_twice)
     assert ([0], True, [1]) == ([one.offset for one in first], waited, [one.offset for one in second])
+
+
+@pytest.mark.parametrize(
+    ("took_s", "fetched", "rest_s"), [(0.002, 1, 0.002 * REST), (5.0, 1, REST_MOST_S), (5.0, LIGHT, None)]
+)
+def test_with_little_to_do_a_fetch_gives_more_events_time_to_come(
+    took_s: float, fetched: int, rest_s: float | None
+) -> None:
+    async def rested(consumer: FrameConsumer) -> list[float]:
+        slept: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            slept.append(seconds)
+
+        feed(consumer, {TOPIC: records(*range(fetched))}, {TOPIC: records(fetched)})
+        await got(consumer)
+        consumer.app.hand_in()
+        consumer.app.took_s, consumer.sleep = took_s, sleep
+        await got(consumer)
+        return slept
+
+    assert ([] if rest_s is None else [rest_s]) == in_loop(rested)
+
+
+def test_how_long_frames_took_is_known_once_all_are_worked_on() -> None:
+    async def work(consumer: FrameConsumer) -> tuple[float, float]:
+        app = consumer.app
+        app.hand_out()
+        await asyncio.sleep(0.01)
+        app.hand_out()
+        app.hand_in()
+        half = app.took_s
+        app.hand_in()
+        return half, app.took_s
+
+    half, whole = in_loop(work)
+    assert 0 == half and 0.01 <= whole
 
 
 def test_a_frame_that_is_worked_on_by_nobody_holds_nothing_up_for_long() -> None:

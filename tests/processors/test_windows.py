@@ -16,7 +16,7 @@ from runwatch.schemas import avro
 from .model import Latest, content, expected_parts
 from .support import T0, columns, cut, event
 
-RULES = WindowRules(buffer_events=7)
+RULES = WindowRules(buffer_events=7, stretch=300_000)
 """Few events are buffered, so that a test's few are grouped more than once."""
 AFTERWARDS = T0 + 10**9
 

@@ -207,3 +207,32 @@ def test_a_killed_worker_leaves_no_trace_in_what_was_said(stack: Any, tmp_path: 
         wait_for("a second life", lambda: is_done(its, len(events)))
     assert said(anomalies) == said(loops(its))
     assert expected == tallied(its)
+
+
+def test_a_worker_that_was_taken_for_dead_goes_on_and_what_was_said_is_the_same(stack: Any, tmp_path: Path) -> None:
+    events = fleet_events()
+    its, env, log = made(stack, tmp_path)
+    third = len(events) // 3
+    with worker(env, log) as first:
+        produce(its, events[:third])
+        wait_for("a first anomaly", lambda: loops(its))
+        first.send_signal(signal.SIGSTOP)
+        try:
+            produce(its, events[third : 2 * third])
+            with worker(env, log):
+                # The broker gives the second what the first has had, once it misses its heartbeats.
+                wait_for("the second", lambda: lag(its, "events") == 0)
+                first.send_signal(signal.SIGCONT)
+                produce(its, events[2 * third :])
+                wait_for("both", lambda: is_done(its, len(events)))
+        finally:
+            first.send_signal(signal.SIGCONT)
+    anomalies = loops(its)
+    assert LOOPS == len({one["run_id"] for one in anomalies if one["severity"] == "critical"})
+    # Who was taken for dead may say again what the other has said: of the same id, and not otherwise.
+    assert {1} == set(Counter((one["run_id"], one["rule"], one["state"]) for one in _once(anomalies)).values())
+
+
+def _once(anomalies: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As the views show them: one of each id and state."""
+    return list({(one["anomaly_id"], one["state"]): one for one in anomalies}.values())

@@ -1,6 +1,6 @@
 """Schemas change so that old readers read new messages and new readers old ones.
 
-`versions/NAME.vN.avsc` is each schema as it was once in use. Agents, processors and sinks are never upgraded
+`schemas/versions/NAME.vN.avsc` is each schema as it was once in use. Agents, processors and sinks are never upgraded
 in one moment, so both directions must hold at any time.
 """
 
@@ -18,12 +18,13 @@ from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibi
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runwatch import schemas
 from runwatch.schemas.avro import NAMES, AvroSchema, fingerprint_id, load, make_schema
 from runwatch.schemas.events import epoch_ms
 from runwatch.schemas.registry import LocalRegistry
 from runwatch.schemas.wire import decode_body, encode, split
 
-FOLDER = Path(__file__).parent / "versions"
+FOLDER = Path(schemas.__file__).parent / "versions"
 RECORDED = sorted(FOLDER.glob("*.avsc"), key=lambda path: (path.name.split(".")[0], int(path.name.split(".v")[1][:-5])))
 Raw = dict[str, Any]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from runwatch import schemas
 from runwatch.schemas import avro
 from runwatch.schemas.anomalies import Anomaly
 from runwatch.schemas.avro import AvroSchema
@@ -37,7 +38,7 @@ def golden(version: str) -> list[tuple[dict[str, Any], bytes]]:
 
 def schema_of(version: str) -> AvroSchema:
     """The schema as it was in that version."""
-    text = (HERE / "versions" / f"{version}.avsc").read_text(encoding="utf-8")
+    text = (Path(schemas.__file__).parent / "versions" / f"{version}.avsc").read_text(encoding="utf-8")
     return avro.make_schema(version.partition(".")[0], json.loads(text))
 
 

@@ -14,7 +14,7 @@ def test_the_reasons_are_the_designs() -> None:
     assert {
         "success", "max_steps", "max_tool_calls", "max_seconds", "max_tokens", "max_cost", "loop_detected",
         "tool_timeout", "tool_error", "model_error", "rate_limited", "denied", "approval_required", "killed",
-        "cancelled", "handoff", "unknown",
+        "cancelled", "handoff", "unknown", "events_dropped",
     } == reasons.KNOWN  # fmt: skip
 
 

@@ -74,6 +74,7 @@ def test_a_box_of_something_else_is_not_opened() -> None:
         (PUBLIC + "x", "not whole"),
         (PUBLIC.replace("snap-pub-", "snap-pub-ä"), "not whole"),
     ],
+    ids=["private", "none", "short", "long", "no letter of keys"],
 )
 def test_a_wrong_public_key_is_told_and_not_shown(key: str, told: str) -> None:
     with pytest.raises(WrongKey) as error:

@@ -15,7 +15,7 @@ from runwatch.schemas.topics import TopicsError, ensure_topics
 def test_names_are_the_designs() -> None:
     assert [
         "eu-agent.events", "eu-agent.windows", "eu-agent.fleet", "eu-agent.anomalies", "eu-agent.control",
-        "eu-agent.health", "eu-agent.alerts", "eu-agent.snapshots", "eu-agent.deadletter",
+        "eu-agent.health", "eu-agent.alerts", "eu-agent.holds", "eu-agent.snapshots", "eu-agent.deadletter",
     ] == [topic.full_name("eu-") for topic in topics.ALL]  # fmt: skip
 
 
@@ -23,7 +23,7 @@ def test_what_is_kept_is_the_designs() -> None:
     days = {topic.name: int(topic.config.get("retention.ms", 0)) // topics.DAY_MS for topic in topics.ALL}
     assert {
         "events": 3, "windows": 3, "fleet": 3, "anomalies": 30, "control": 0, "health": 1,
-        "alerts": 7, "snapshots": 14, "deadletter": 14,
+        "alerts": 7, "holds": 0, "snapshots": 14, "deadletter": 14,
     } == days  # fmt: skip
     assert topics.CONTROL.config["cleanup.policy"] == "compact"
 

@@ -15,7 +15,7 @@ from runwatch.schemas.avro import AvroSchema, load, make_schema
 from runwatch.schemas.registry import LocalRegistry
 from runwatch.schemas.wire import WireError, encode, header
 from runwatch.sinks.batch import Batch, Cutter, Limits, Message
-from runwatch.sinks.lead import lead_bytes
+from runwatch.sinks.lead import lead_bytes, offset_bytes
 
 LIMITS = Limits(records=3, size=10_000, linger_s=0.25)
 Make = Callable[..., Any]
@@ -114,14 +114,17 @@ def test_a_tombstone_is_no_fault_on_a_compacted_topic(message: Make) -> None:
 
 
 def test_a_topic_of_few_messages_may_have_each_looked_at(message: Make) -> None:
-    def check(one: Message, schema_of: object) -> None:
+    def check(one: Message, schema_of: object) -> bytes:
         if one.key() != b"key":
             raise WireError("forged", "the key is another")
+        return b"further"
 
     cut = cutter(tombstones=True, check=check)
     forged, gone = replace(message(1), key_bytes=b"other"), message(2, value=None)
     cut.add(lead_bytes(1, 0), [message(0), forged, gone, replace(gone, key_bytes=None)])
-    assert [[0]] == [[each.offset() for each in block.messages] for block in cut.blocks.values()]
+    (block,) = cut.blocks.values()
+    assert [0] == [each.offset() for each in block.messages]
+    assert [lead_bytes(1, 0) + offset_bytes(0) + b"further" + message(0).value()[5:]] == block.bodies
     assert [(1, "forged"), (2, "forged")] == [(bad.message.offset(), bad.reason) for bad in cut.bad]
 
 

@@ -54,5 +54,11 @@ def test_migrations_are_numbered_without_a_gap() -> None:
 def test_every_statement_can_be_repeated(cluster: str | None) -> None:
     for migration in all_migrations():
         for statement in statements(migration.template, Layout("db", cluster)):
-            assert "IF NOT EXISTS" in statement or statement.startswith("CREATE OR REPLACE VIEW"), statement
+            if statement.startswith("INSERT INTO"):
+                # Minima and maxima are the same however often they are put in; the tables over all nodes are asked.
+                assert "`db`.run_hours_stored" in statement
+                continue
+            # What fills a table is exchanged for another, in one step; the same again changes nothing.
+            exchanged = statement.startswith("CREATE OR REPLACE VIEW") or " MODIFY QUERY\n" in statement
+            assert "IF NOT EXISTS" in statement or exchanged, statement
             assert bool(cluster) == ("ON CLUSTER" in statement), statement

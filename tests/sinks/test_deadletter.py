@@ -47,7 +47,28 @@ def test_a_dead_letter_is_a_row_with_its_bytes(message: Make, key: bytes | None,
         "detail": "why",
         "key": key,
         "value": value,
+        "retries": 0,
+        "retried_ms": None,
+        "cut_from_bytes": None,
     } == found
+
+
+def test_a_letter_that_died_again_knows_how_often_it_was_sent_back(message: Make) -> None:
+    again = message(41, header_list=[("runwatch-retries", b"2"), ("else", b"x")])
+    headers = headers_of(Bad(again, "avro", "why"))
+    assert ("runwatch-retries", b"2") == headers[-1]
+    assert 2 == row(message(7, header_list=headers))["retries"]
+
+
+@pytest.mark.parametrize("said", [b"-1", b"9" * 18, b"x", b""])
+def test_numbers_that_nobody_counted_to_are_none(message: Make, said: bytes) -> None:
+    found = row(message(7, header_list=[("runwatch-retries", said), ("retried_ms", said)]))
+    assert (0, None) == (found["retries"], found["retried_ms"])
+
+
+def test_when_it_was_sent_back_and_how_much_there_was_of_it_are_kept(message: Make) -> None:
+    found = row(message(7, header_list=[("retried_ms", b"1760000000000"), ("cut_from_bytes", b"300000")]))
+    assert (1_760_000_000_000, 300_000) == (found["retried_ms"], found["cut_from_bytes"])
 
 
 @pytest.mark.parametrize(

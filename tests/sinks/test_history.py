@@ -41,20 +41,23 @@ def test_nothing_stored() -> None:
     assert [] == client.asked
 
 
-def test_small_steps_come_together_and_large_ones_alone() -> None:
+def test_small_steps_come_together_and_large_ones_are_cut() -> None:
     half = ROWS // 2
     counts = [(0, half, 5), (STEP_MS, half, 70), (2 * STEP_MS, 1, 0), (3 * STEP_MS, 3 * ROWS, 9)]
     one, client = history(counts)
     extent = one.extent(1_000, 4 * STEP_MS - 1, "support")
     assert (2 * half + 1 + 3 * ROWS, 70) == (extent.events, extent.late_ms)
     # At the edges only what was asked for.
+    third = STEP_MS // 3
     assert [
-        (1_000, 2 * STEP_MS, 2 * half), (2 * STEP_MS, 3 * STEP_MS, 1), (3 * STEP_MS, 4 * STEP_MS - 1, 3 * ROWS)
+        (1_000, 2 * STEP_MS, 2 * half), (2 * STEP_MS, 3 * STEP_MS, 1), (3 * STEP_MS, 3 * STEP_MS + third - 1, ROWS),
+        (3 * STEP_MS + third - 1, 3 * STEP_MS + 2 * third - 1, ROWS),
+        (3 * STEP_MS + 2 * third - 1, 4 * STEP_MS - 1, ROWS),
     ] == extent.spans  # fmt: skip
     blocks = list(one.blocks(extent, ["run_id"], "support"))
-    assert [2 * STEP_MS, 3 * STEP_MS, 4 * STEP_MS - 1] == [block.end_ms for block in blocks]
+    assert [end for _, end, _ in extent.spans] == [block.end_ms for block in blocks]
     assert [(b"data", events) for _, _, events in extent.spans] == [(block.data, block.events) for block in blocks]
-    assert [("support", "ArrowStream")] * 3 == [(each["agent"], each["fmt"]) for each in client.asked]
+    assert [("support", "ArrowStream")] * 5 == [(each["agent"], each["fmt"]) for each in client.asked]
 
 
 @pytest.mark.parametrize(("apart_ms", "spans"), [(SPAN_MS - STEP_MS, 1), (SPAN_MS, 2)])

@@ -34,14 +34,15 @@ def test_a_good_block_is_one_insert(landing: Any, events_route: Route, message: 
     assert list(range(9)) == landing.offsets()
 
 
-@given(st.sets(st.integers(0, 19)), st.integers(6, 40))
+@given(st.sets(st.integers(0, 19)), st.integers(6, 40), st.booleans())
 def test_truncated_messages_are_found_and_the_rest_stored(
-    new_landing: Make, events_route: Route, message: Make, cut_ones: set[int], length: int
+    new_landing: Make, events_route: Route, message: Make, cut_ones: set[int], length: int, sift_first: bool
 ) -> None:
     landing = new_landing()
     whole = [message(at).value() for at in range(20)]
     messages = [message(at, value=whole[at][:length] if at in cut_ones else whole[at]) for at in range(20)]
-    outcome = insert_block(landing, events_route, one_block(messages))
+    outcome = insert_block(landing, events_route, one_block(messages), sift_first=sift_first)
+    assert not sift_first or 1 == landing.inserts
     assert sorted(cut_ones) == [bad.message.offset() for bad in outcome.bad]
     assert {"avro"} >= {bad.reason for bad in outcome.bad}
     assert [at for at in range(20) if at not in cut_ones] == landing.offsets()

@@ -60,12 +60,13 @@ def test_tables_follow_and_the_same_again_changes_nothing(store: Any) -> None:
     changed = keep_tables(store.client, store.settings, Keep(logs_days=7, snapshot_days=3))
     assert [
         "events_stored: 7 days (30 before)", "window_parts_stored: 7 days (30 before)",
+        "five_minutes_stored: 7 days (30 before)", "run_hours_stored: 7 days (30 before)",
         "anomalies_stored: 7 days (30 before)", "dead_letters_stored: 7 days (14 before)",
         "snapshots_stored: 3 days (14 before)",
     ] == changed  # fmt: skip
     assert dict(Keep(7, 3).tables()) == ttl(store)
     assert [] == keep_tables(store.client, store.settings, Keep(logs_days=7, snapshot_days=3))
-    assert 5 == len(keep_tables(store.client, store.settings, Keep()))
+    assert 7 == len(keep_tables(store.client, store.settings, Keep()))
 
 
 @pytest.mark.stack

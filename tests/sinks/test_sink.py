@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +21,14 @@ from confluent_kafka.admin import AdminClient
 
 from runwatch.clickhouse import connect
 from runwatch.config import Settings
+from runwatch.control.signers import FRESH_MS
+from runwatch.control.signing import Signer, make_pair
 from runwatch.schemas import topics
 from runwatch.schemas.avro import AvroSchema, load
 from runwatch.schemas.wire import encode, header
 from runwatch.sinks.app import run_sink
 from runwatch.sinks.batch import Limits
+from runwatch.sinks.insert import INSERT_SETTINGS
 from runwatch.sinks.stats import Stats
 
 pytestmark = pytest.mark.stack
@@ -223,6 +227,35 @@ def test_a_forged_command_is_no_part_of_the_audit_and_kept_apart(fleet: Settings
     assert {"forged": 3, "key": 1, "magic": 1} == running.stats.dead_letters
 
 
+def test_the_audit_says_who_signed_a_command_and_has_none_that_nobody_did(
+    fleet: Settings, ledger: Ledger, tmp_path: Path
+) -> None:
+    (public, private), (_, other) = make_pair(), make_pair()
+    signers = tmp_path / "signers"
+    signers.write_text(f"mia {public}\n")
+    schema, topic = load("control"), fleet.topic("control")
+    now_ms = int(time.time() * 1000)
+
+    def say(scope: str, key: str | None, at_ms: int = now_ms) -> None:
+        command = {"control_id": scope, "scope": scope, "mode": "stop", "ts_ms": now_ms, "why": "w", "by": "b"}
+        value = encode(command, schema, schema.schema_id)
+        headers = Signer(key, lambda: at_ms).headers(topic, scope.encode(), value) if key else []
+        ledger.raw("control", value, key=scope, headers=headers)
+
+    with sink(fleet.model_copy(update={"control_signers": signers})) as running:
+        say("run:unsigned", None)
+        say("run:made-up", other)
+        say("run:replayed", private, now_ms - 2 * FRESH_MS)
+        say("run:good", private)
+        ledger.raw("control", None, key="run:gone")
+        ledger.flush()
+        query = "SELECT scope, signed_by FROM audit"
+        until(answered(fleet, query, lambda rows: rows == [("run:good", "mia")]), "the command")
+        until(lambda: ask(fleet, "SELECT count() FROM dead_letters") == [(4,)], "the dead letters")
+    assert {"unsigned": 2, "signature": 1, "stale": 1} == running.stats.dead_letters
+    assert [("run:good", "mia")] == ask(fleet, "SELECT scope, signed_by FROM control_log")
+
+
 def test_what_is_stored_is_not_stored_again_when_offsets_were_not_committed(fleet: Settings, ledger: Ledger) -> None:
     ledger.events(2000)
     with sink(fleet):
@@ -292,6 +325,34 @@ def test_a_killed_sink_leaves_nothing_out_and_nothing_twice(stack: Any, fleet: S
             process.kill()
             process.wait()
     assert sorted(ledger.event_ids) == sorted(event_ids(fleet))
+
+
+def test_a_sink_that_was_taken_for_dead_goes_on_and_nothing_is_lost_or_shown_twice(
+    stack: Any, fleet: Settings, ledger: Ledger
+) -> None:
+    first = start_process(stack, fleet)
+    try:
+        until(lambda: (ledger.events(500), stored(fleet, 1000)())[1], "1,000 events in ClickHouse")  # type: ignore[func-returns-value]
+        ledger.events(3000)
+        first.send_signal(signal.SIGSTOP)
+        ledger.events(1000)
+        with sink(fleet) as second:
+            # What the first has had is given to the second, once the broker misses its heartbeats.
+            until(stored(fleet, len(ledger.event_ids)), "all events in ClickHouse")
+            assert second.stats.batches
+            first.send_signal(signal.SIGCONT)
+            ledger.events(3000)
+            until(stored(fleet, len(ledger.event_ids)), "all events in ClickHouse")
+            first.send_signal(signal.SIGTERM)
+            assert first.wait(SOON_S) == 0
+            ledger.events(500)
+            until(stored(fleet, len(ledger.event_ids)), "all events in ClickHouse")
+    finally:
+        if first.poll() is None:
+            first.kill()
+            first.wait()
+    assert sorted(ledger.event_ids) == sorted(event_ids(fleet))
+    assert [(len(ledger.event_ids),)] == ask(fleet, "SELECT sum(events) FROM runs")
 
 
 class Gate:
@@ -390,6 +451,28 @@ def test_a_sink_that_is_stopped_while_clickhouse_is_away_ends_soon(fleet: Settin
     finally:
         gate.shut()
     assert sorted(ledger.event_ids) == sorted(event_ids(fleet))
+
+
+def test_a_full_disk_is_waited_out_and_said(
+    fleet: Settings, ledger: Ledger, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "runwatch")
+    with sink(fleet) as running:
+        ledger.events(500)
+        until(stored(fleet, 500), "the first 500 events")
+        # More room asked for than any disk has: ClickHouse answers as it does when the disk is full.
+        room = INSERT_SETTINGS["min_free_disk_bytes_to_perform_insert"]
+        monkeypatch.setitem(INSERT_SETTINGS, "min_free_disk_bytes_to_perform_insert", 2**60)
+        ledger.events(500)
+        until(lambda: running.stats.in_trouble, "the sink waits")
+        assert [] == [letter for letter, count in running.stats.dead_letters.items() if count]
+        monkeypatch.setitem(INSERT_SETTINGS, "min_free_disk_bytes_to_perform_insert", room)
+        until(stored(fleet, 1000), "all events once there is room")
+        until(lambda: not running.stats.in_trouble, "the sink waits no more")
+    assert sorted(ledger.event_ids) == sorted(event_ids(fleet))
+    said = [record.getMessage() for record in caplog.records if "no disk space left" in record.getMessage()]
+    assert len(said) == 1, said
+    assert "make room and it goes on" in said[0]
 
 
 def test_wrong_password_ends_at_once_with_a_sentence(fleet: Settings) -> None:

@@ -6,7 +6,6 @@ import math
 import random
 import re
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from runwatch.schemas import reasons
 from runwatch.schemas.avro import AvroSchema, load
 from runwatch.sinks.rollup import roll_up
 
+from ..window_parts import GAMMA, part, sketch
+
 pytestmark = pytest.mark.stack
 Make = Callable[..., Any]
 
-GAMMA = 1.01 / 0.99
 HOUR_MS = 3_600_000
 
 # As the article states it, for PostgreSQL; it runs as it is.
@@ -55,7 +55,7 @@ def test_the_audit_has_what_was_said_and_what_was_refused(store: Any, event_sche
 
 
 def test_the_audit_knows_every_reason_to_refuse(root: Path) -> None:
-    text = (root / "sinks" / "migrations" / "0008_audit.sql").read_text(encoding="utf-8")
+    text = (root / "sinks" / "migrations" / "0012_signed.sql").read_text(encoding="utf-8")
     assert reasons.REFUSALS == set(re.findall(r"'(\w+)'", text.rpartition("stop_reason IN (")[2]))
 
 
@@ -155,25 +155,6 @@ def test_the_articles_weekly_question_runs_as_it_is(store: Any, event_schema: Av
     ((hour, mean),) = store.rows(WEEKLY)
     assert mean == 16.0
     assert 0 <= (now / 1000 - 3 * 3600) - hour.timestamp() < 3600 or time.localtime().tm_gmtoff != 0
-
-
-def part(**fields: Any) -> dict[str, Any]:
-    """A window part's record in which nothing happened."""
-    empty: dict[str, Any] = {}
-    for each in load("window_part").raw["fields"]:
-        kind = each["type"]
-        if isinstance(kind, list):
-            empty[each["name"]] = None
-        elif isinstance(kind, dict):
-            empty[each["name"]] = [] if kind["type"] == "array" else 0
-        else:
-            empty[each["name"]] = {"string": "support", "boolean": False}.get(kind, 0)
-    return empty | {"window_ms": 60_000} | fields
-
-
-def sketch(values: list[float]) -> tuple[list[int], list[int]]:
-    counts = Counter(math.ceil(math.log(value) / math.log(GAMMA)) if value > 0 else -(2**31) for value in values)
-    return list(counts), list(counts.values())
 
 
 def test_quantiles_are_within_one_percent_for_any_grouping(store: Any) -> None:

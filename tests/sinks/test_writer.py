@@ -11,25 +11,47 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runwatch.deadletters.guard import Guard
+from runwatch.deadletters.limit import Limit
 from runwatch.schemas.registry import LocalRegistry
 from runwatch.sinks import writer as writer_module
-from runwatch.sinks.batch import Batch
+from runwatch.sinks.batch import Bad, Batch
 from runwatch.sinks.resume import Stretches
 from runwatch.sinks.routes import Route
 from runwatch.sinks.stats import Stats
-from runwatch.sinks.writer import Stopped, Writer
+from runwatch.sinks.writer import Stopped, Writer, judged
 
 LETTERS = Route("agent.deadletter", "dead_letters_in", "dead_letters_stored", "DeadLetter", letters=True)
 Make = Callable[..., Any]
 
 
-def writer(world: Any, *routes: Route, stats: Stats | None = None, closing: threading.Event | None = None) -> Writer:
+class NoWords:
+    """A topic of holds in which nothing stands."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str]] = []
+
+    def read(self) -> dict[str, Any]:
+        return {}
+
+    def say(self, hold: Any) -> None:
+        self.said.append((hold.topic, hold.state))
+
+
+def writer(
+    world: Any,
+    *routes: Route,
+    stats: Stats | None = None,
+    closing: threading.Event | None = None,
+    guard: Guard | None = None,
+) -> Writer:
     return Writer(
         world,
         {route.topic: route for route in routes},
         LocalRegistry(),
         stats or Stats(),
         closing or threading.Event(),
+        guard or Guard("sink", Limit(), NoWords()),
     )
 
 
@@ -86,6 +108,23 @@ def test_the_bad_go_to_the_dead_letters_and_the_rest_goes_on(world: Any, events_
     assert {"magic": 1, "avro": 1, "empty": 1} == stats.dead_letters
 
 
+def test_after_a_refused_block_the_next_is_looked_at_before_it_is_sent(
+    world: Any, events_route: Route, message: Make
+) -> None:
+    one = writer(world, events_route)
+
+    def inserts(first: int, *, truncated: bool) -> int:
+        before = world.ground.inserts
+        cut = message(first + 1, value=message(first + 1).value()[:20]) if truncated else message(first + 1)
+        one.store(batch(message(first), cut))
+        return int(world.ground.inserts - before)
+
+    # Refused and sent again; sent once without the bad; looked at, and good; not looked at.
+    assert [2, 1, 1, 1] == [inserts(2 * at, truncated=at < 2) for at in range(4)]
+    assert [1, 3] == [bad.message.offset() for bad in world.dead]
+    assert [0, 2, 4, 5, 6, 7] == world.ground.offsets()
+
+
 def test_clickhouse_away_is_waited_for(world: Any, events_route: Route, message: Make) -> None:
     world.ground.away = 3
     one = writer(world, events_route)
@@ -140,3 +179,42 @@ def test_any_split_into_batches_accounts_for_every_message_once(
     left = [at for at in range(len(kinds)) if at not in already]
     assert [at for at in left if kinds[at] == "good"] == world.ground.offsets()
     assert [at for at in left if kinds[at] != "good"] == sorted(bad.message.offset() for bad in world.dead)
+
+
+def test_a_topic_of_which_nearly_nothing_can_be_read_is_held_and_nothing_of_it_buried(
+    world: Any, events_route: Route, message: Make
+) -> None:
+    words = NoWords()
+    guard = Guard("sink", Limit(in_a_row=3), words)
+    one = writer(world, events_route, LETTERS, guard=guard)
+    junk = [message(at, value=b"\x09junk!") for at in range(1, 4)]
+    other = message(7, value=b"\xff", of_topic="agent.deadletter")
+    assert {("agent.deadletter", 0): 8} == one.store(batch(message(0), *junk, other))
+    assert [] == world.dead
+    assert [("agent.events", "held")] == words.said
+    assert guard.is_held("agent.events")
+    assert {} == one.store(batch(message(4)))  # what comes after it is not touched
+    assert [0, 7] == sorted(world.ground.offsets())
+
+
+def test_a_held_topic_that_is_read_again_and_can_be_is_stored_and_read_on(
+    world: Any, events_route: Route, message: Make
+) -> None:
+    guard = Guard("sink", Limit(in_a_row=3), NoWords())
+    one = writer(world, events_route, guard=guard)
+    one.store(batch(*(message(at, value=b"\x09junk!") for at in range(3))))
+    guard.try_again("agent.events")
+    assert {("agent.events", 0): 3} == one.store(batch(*(message(at) for at in range(3))))
+    assert [0, 1, 2] == world.ground.offsets()
+    assert [] == guard.troubled
+
+
+def test_what_is_judged_are_places_of_all_partitions_one_after_the_other(message: Make) -> None:
+    parts = [
+        (0, [message(at, log_ms=at) for at in (5, 6, 9)]),
+        (1, [message(at, partition=1, log_ms=at) for at in (2, 7)]),
+    ]
+    bad = [Bad(parts[1][1][1], "magic", ""), Bad(parts[0][1][1], "magic", "")]
+    assert (5, [1, 4]) == judged(parts, bad, 0)
+    assert (2, [1]) == judged(parts, bad, 6)
+    assert (0, []) == judged(parts, bad, 9)

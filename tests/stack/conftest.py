@@ -68,7 +68,9 @@ class FrontProcess:
 
 
 @contextmanager
-def front_process(folder: Path, *arguments: str, password: str = "") -> Iterator[FrontProcess]:
+def front_process(
+    folder: Path, *arguments: str, password: str = "", reader_password: str = ""
+) -> Iterator[FrontProcess]:
     port = any_free()
     command = [sys.executable, "-m", "runwatch.stack.clickhouse", "--path", str(folder), "--port", str(port)]
     with (folder.parent / "front.log").open("ab") as log:
@@ -76,7 +78,11 @@ def front_process(folder: Path, *arguments: str, password: str = "") -> Iterator
             [*command, *arguments],
             stdout=log,
             stderr=log,
-            env={**os.environ, "RUNWATCH_CLICKHOUSE_PASSWORD": password},
+            env={
+                **os.environ,
+                "RUNWATCH_CLICKHOUSE_PASSWORD": password,
+                "RUNWATCH_SQL_PASSWORD": reader_password,
+            },
         )
     front = FrontProcess(port, process)
     try:
@@ -125,7 +131,7 @@ def gone() -> Callable[..., bool]:
 
 @pytest.fixture(scope="session")
 def launch() -> Callable[..., AbstractContextManager[FrontProcess]]:
-    """Starts another front: `launch(folder, *arguments, password=…)`."""
+    """Starts another front: `launch(folder, *arguments, password=…, reader_password=…)`."""
     return front_process
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import stat
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
 
+from runwatch import endpoints
 from runwatch.stack.errors import StackError
 from runwatch.stack.home import Home, read_json, write_json
 from runwatch.stack.lifecycle import down, status, up
@@ -76,3 +78,17 @@ def test_options_survive_json(tmp_path: Path) -> None:
     assert "secret" not in repr(options)
     with pytest.raises(StackError, match="no part 'nope'"):
         Options(tmp_path, parts=("nope",))
+
+
+def test_the_reading_users_password_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    password = home.sql_password()
+    assert len(password) >= 40
+    assert password == home.sql_password() == endpoints.sql_password(tmp_path)
+    assert 0o600 == stat.S_IMODE((tmp_path / endpoints.SQL_PASSWORD_FILE).stat().st_mode)
+
+
+def test_an_empty_password_is_refused(tmp_path: Path) -> None:
+    (tmp_path / endpoints.SQL_PASSWORD_FILE).touch()
+    with pytest.raises(StackError, match="remove it"):
+        Home(tmp_path).sql_password()

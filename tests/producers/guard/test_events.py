@@ -80,7 +80,7 @@ def test_every_refusal_is_an_event(make_watch, control, clock, sink):
     ids=["all", "no refusals", "nothing"],
 )
 def test_what_is_set_to_be_sent_is_sent_and_the_guard_goes_on(make_watch, sink, monkeypatch, outgoing, kinds):
-    monkeypatch.setattr(connection, "_settings", lambda path: (Guardrails(), outgoing, None))
+    monkeypatch.setattr(connection, "_settings", lambda path: (Guardrails(), outgoing, None, None))
     watch = make_watch()
     run = watch.run(budgets=runwatch.Budgets(tool_calls=1))
     run.call_tool("t", {}, dict)

@@ -110,6 +110,13 @@ def test_the_other_agents_stay_well(story):
     assert pytest.approx(quiet["usd"], rel=0.05) == incident["usd"]
 
 
+def test_the_release_that_raised_the_retries_comes_with_the_incident(story):
+    quiet, incident = ({run[0].agent_version for run in runs} for runs in split(story, "research"))
+    assert ({"2.1.0"}, {"2.1.1"}) == (quiet, incident)
+    quiet, after = ({run[0].agent_version for run in runs} for runs in split(story, "support"))
+    assert ({"1.4.2"}, {"1.4.2"}) == (quiet, after)
+
+
 def test_only_the_incident_loops(story):
     quiet, incident = split(story, "research")
     others = [run for runs in split(story, "support") for run in runs]

@@ -86,9 +86,9 @@ def test_the_twin_of_a_run_that_nobody_stopped_is_equal(sink, monkeypatch):
     tasks = []
     real = Fleet._do
 
-    async def noted(self, task, watch):
+    async def noted(self, task):
         tasks.append(task)
-        await real(self, task, watch)
+        await real(self, task)
 
     monkeypatch.setattr(Fleet, "_do", noted)
     fleet = lived(sink)
