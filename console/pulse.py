@@ -7,11 +7,11 @@ from typing import Final
 from .ask.incidents import Counts, count_open, newest_ms
 from .context import Context
 
-BEAT_S: Final = 0.7
+BEAT_S: Final = 1.0
 """How often a page asks."""
-_YOUNG_S: Final = 0.4
+_YOUNG_S: Final = 0.6
 """An answer of so short a time ago is good for the next who asks: less than a beat, or each second one would be old."""
-_AT_LEISURE_S: Final = 1.5
+_AT_LEISURE_S: Final = 2.0
 """How old it may be for the count in the head of each page; where the page itself asks, the count asks nothing."""
 AGAIN_S: Final = 10.0
 """What is open may also end without a word: the run of a loop stops."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from ..metrics.ports import USUAL as METRICS
 from .errors import StackError
@@ -11,6 +13,11 @@ from .errors import StackError
 USUAL = {"kafka": 9092, "kafka-controller": 9093, "clickhouse": 8123, "registry": 8081, "console": 8090} | {
     f"metrics-{part}": port for part, port in METRICS.items()
 }
+
+# Below those that Linux gives to outgoing connections, 32768 to 60999 (ip_local_port_range in
+# https://docs.kernel.org/networking/ip-sysctl.html), and above those that servers are known by.
+_QUIET: Final = range(20_000, 32_768)
+_given: set[int] = set()
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
@@ -27,10 +34,18 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def any_free(host: str = "127.0.0.1") -> int:
-    """A port that the system says is free."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """A port that is free, that no connection takes by chance, and that this process was not given before.
+
+    Not one that the system picks: it picks for every connection that goes out too, and so might hand the port to
+    another process before a server listens on it.
+    """
+    untried = [port for port in _QUIET if port not in _given]
+    random.SystemRandom().shuffle(untried)
+    for port in untried:
+        if is_free(port, host):
+            _given.add(port)
+            return port
+    raise StackError(f"No port from {_QUIET[0]} to {_QUIET[-1]} is free on {host}: end what listens there")
 
 
 def choose(

@@ -31,7 +31,7 @@ PLACES: Final = (
     ("control", "Control", "/control"),
     ("sql", "SQL", "/sql"),
 )
-LOOK_S: Final = 1.0
+LOOK_S: Final = 2.0
 
 _ZONE_JS: Final = (
     f"<script>document.cookie = '{ZONE_COOKIE}=' + encodeURIComponent("

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from runwatch.stack.ports import any_free
 
 
 class Hook:
@@ -72,12 +73,6 @@ class Hook:
         return [f"{one['kind']} {one['anomaly_id']}" for post in list(self.posts) for one in post["body"]["anomalies"]]
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 def program(*names: str) -> str:
     """A program by any of its names; without it the test cannot run."""
     for name in names:
@@ -102,7 +97,7 @@ def alertmanager(folder: Path, config: str) -> Iterator[Alertmanager]:
     """A real Alertmanager with that configuration, up."""
     binary = program("prometheus-alertmanager", "alertmanager")
     (folder / "alertmanager.yml").write_text(config, encoding="utf-8")
-    port = free_port()
+    port = any_free()
     with (folder / "alertmanager.log").open("wb") as log:
         process = subprocess.Popen(
             [

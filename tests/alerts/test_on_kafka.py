@@ -27,8 +27,9 @@ from runwatch.schemas.anomalies import Anomaly
 from runwatch.schemas.controls import Control
 from runwatch.schemas.registry import open_registry
 from runwatch.settings.alerts import Alerts, Receiver
+from runwatch.stack.ports import any_free
 
-from .servers import Hook, alertmanager, free_port
+from .servers import Hook, alertmanager
 from .support import drift, everything, loop, over
 
 pytestmark = pytest.mark.stack
@@ -115,7 +116,7 @@ def test_each_receiver_is_told_of_what_it_asks_for_and_goes_on_from_there(its: S
 def test_a_receiver_that_is_away_holds_up_nobody_and_gets_what_it_missed(
     its: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    port = free_port()
+    port = any_free()
     with Hook() as there, telling(its, to(f"http://127.0.0.1:{port}/s3cretpath", "away"), to(there, "there")):
         say(its, drift("d1"), over(drift("d1")), drift("d2"))
         until(lambda: "open d2" in there.told, lambda: there.told)

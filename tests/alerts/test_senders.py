@@ -23,8 +23,9 @@ from runwatch.alerts.senders.unsent import Unsent
 from runwatch.alerts.standing import Stand
 from runwatch.alerts.told import Told
 from runwatch.settings.alerts import Receiver
+from runwatch.stack.ports import any_free
 
-from .servers import Hook, alertmanager, free_port
+from .servers import Hook, alertmanager
 from .support import MINUTE, drift, everything, loop, nothing_silenced, over
 
 TOKEN = "T0P5ECRETt0ken"
@@ -128,7 +129,7 @@ def test_nobody_there_a_name_that_is_none_and_a_server_that_hangs(hook: Hook, mo
     monkeypatch.setattr(http, "ANSWER_S", 0.3)
     hook.wait_s = 1.0
     for url, said, arrived in (
-        (f"http://127.0.0.1:{free_port()}/{TOKEN}", "cannot be reached (connection refused)", False),
+        (f"http://127.0.0.1:{any_free()}/{TOKEN}", "cannot be reached (connection refused)", False),
         (f"http://no-such-host.invalid/{TOKEN}", "cannot be reached", False),
         (f"{hook.url}/{TOKEN}", "does not answer within", True),
     ):
@@ -176,7 +177,7 @@ def mailbox() -> Iterator[tuple[Mailbox, int]]:
 
     box = Mailbox()
     controller = Controller(
-        box, hostname="127.0.0.1", port=free_port(), authenticator=log_in, auth_require_tls=False, auth_required=False
+        box, hostname="127.0.0.1", port=any_free(), authenticator=log_in, auth_require_tls=False, auth_required=False
     )
     controller.start()
     yield box, controller.port

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from confluent_kafka import Producer
 
 import runwatch
+from runwatch.stack.ports import any_free
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
@@ -58,17 +58,11 @@ class Containers:
         subprocess.run(command, cwd=self.compose.context, check=True)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def containers(root: Path) -> Iterator[Containers]:
     from testcontainers.compose import DockerCompose
 
-    kafka, clickhouse = free_port(), free_port()
+    kafka, clickhouse = any_free(), any_free()
     with pytest.MonkeyPatch.context() as patch:
         # A project of its own: the one that the file names may be somebody's, with data in it.
         patch.setenv("COMPOSE_PROJECT_NAME", f"runwatch-test-{kafka}")

@@ -55,3 +55,10 @@ def test_a_port_somebody_listens_on_is_not_free() -> None:
     with socket.create_server(("0.0.0.0", 0)) as server:
         assert not is_free(server.getsockname()[1])
     assert is_free(any_free())
+
+
+def test_a_free_port_is_given_once_and_is_none_that_a_connection_may_take() -> None:
+    # The system's own choice went to connections of other processes before the server that it was meant for listened.
+    given_ports = [any_free() for _ in range(300)]
+    assert 300 == len({*given_ports})
+    assert 32_768 > max(given_ports)
