@@ -1,8 +1,9 @@
-"""One fake for each boundary of an agent: the way out to Kafka, the clock, the control topic."""
+"""One fake for each boundary: the way out to Kafka, the clock, the control topic, the topic of holds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from runwatch.control.state import ControlState
 from runwatch.schemas import avro, wire
@@ -102,3 +103,16 @@ class FakeControl:
     def after_fork(self) -> None:
         self.forked += 1
         self.state.after_fork()
+
+
+class NoWords:
+    """A topic of holds in which nothing stands: (topic, state) of what is said there is kept."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str]] = []
+
+    def read(self) -> dict[str, Any]:
+        return {}
+
+    def say(self, hold: Any) -> None:
+        self.said.append((hold.topic, hold.state))

@@ -18,6 +18,7 @@ from runwatch.clickhouse import StoreError, connect
 from runwatch.config import Settings
 from runwatch.schemas.topics import DEADLETTER, EVENTS
 
+from .clean import loops_of_the_log
 from .ledger import Noted, Sent
 from .spoil import KEY
 
@@ -223,9 +224,8 @@ def anomalies(store: Store, settings: Settings, sent: Sent) -> list[Check]:
     told = {one[2] for one in live if one[1].startswith("loop.")}
     rest = {(one[0], one[1]) for one in live if not one[1].startswith("loop.")}
     untold = sent.looping - told
-    clean = _clean_run(settings)
-    clean_loops = {one for one in clean if one[1].startswith("loop.")}
-    clean_rest = clean - clean_loops
+    clean_loops = {one for one in loops_of_the_log(settings) if one[1].startswith("loop.")}
+    clean_rest = {one for one in _backtest(settings) if not one[1].startswith("loop.")}
     return [
         Check("every planted loop is told of", not untold, f"{len(untold)} of {len(sent.looping):,} not"),
         Check("no anomaly is there twice", len(ids) == len(set(ids)), f"{len(ids):,} anomalies"),
@@ -242,7 +242,7 @@ def anomalies(store: Store, settings: Settings, sent: Sent) -> list[Check]:
     ]  # fmt: skip
 
 
-def _clean_run(settings: Settings) -> set[tuple[str, str]]:
+def _backtest(settings: Settings) -> set[tuple[str, str]]:
     """(id, rule) of what `runwatch backtest` finds in the stored events."""
     env = {
         f"RUNWATCH_{name.upper()}": str(getattr(settings, name))

@@ -17,13 +17,7 @@ from runwatch.processors.rules import Rules
 from runwatch.processors.watch import EventWatch
 from runwatch.schemas.registry import LocalRegistry
 
-
-class NoWords:
-    def read(self) -> dict[str, Any]:
-        return {}
-
-    def say(self, hold: Any) -> None:
-        """Nobody hears it."""
+from ..fakes import NoWords
 
 
 def frame(count: int, **more: Any) -> Frame:

@@ -18,6 +18,8 @@ from runwatch.sinks import consume
 from runwatch.sinks.batch import Batch, Limits, Place
 from runwatch.sinks.stats import Stats
 
+from ..fakes import NoWords
+
 pytestmark = pytest.mark.stack
 PARTITIONS, EACH = 4, 200
 SOON_S = 60.0
@@ -41,15 +43,6 @@ class SlowWriter:
             self.stored |= {(partition, message.offset()) for message in messages}
             ends[topic, partition] = messages[-1].offset() + 1
         return ends
-
-
-class Silence:
-    """A topic of holds in which nothing stands."""
-
-    def read(self) -> dict[str, Any]:
-        return {}
-
-    def say(self, hold: Any) -> None: ...
 
 
 def until(holds: Callable[[], object]) -> None:
@@ -87,7 +80,7 @@ def test_partitions_that_were_paused_when_they_went_away_are_read_when_they_come
     monkeypatch.setattr(consume, "CHUNK", 10)  # not all at once
     writer: Any = SlowWriter()
     config = consume.consumer_config(settings.kafka, f"{settings.prefix}pausing")
-    guard = Guard("sink", Limit(), Silence())  # type: ignore[arg-type]
+    guard = Guard("sink", Limit(), NoWords())  # type: ignore[arg-type]
     loop = consume.Loop(config, [topic], writer, Stats(), Limits(records=10, linger_s=0.01), guard)
 
     with running(loop):

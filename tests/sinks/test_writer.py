@@ -21,21 +21,10 @@ from runwatch.sinks.routes import Route
 from runwatch.sinks.stats import Stats
 from runwatch.sinks.writer import Stopped, Writer, judged
 
+from ..fakes import NoWords
+
 LETTERS = Route("agent.deadletter", "dead_letters_in", "dead_letters_stored", "DeadLetter", letters=True)
 Make = Callable[..., Any]
-
-
-class NoWords:
-    """A topic of holds in which nothing stands."""
-
-    def __init__(self) -> None:
-        self.said: list[tuple[str, str]] = []
-
-    def read(self) -> dict[str, Any]:
-        return {}
-
-    def say(self, hold: Any) -> None:
-        self.said.append((hold.topic, hold.state))
 
 
 def writer(
