@@ -16,7 +16,7 @@ from runwatch.config import Settings
 from runwatch.processors.frames import Frame
 from runwatch.processors.replay import stretch_start
 from runwatch.processors.rules import Rules
-from runwatch.processors.rules_file import load_rules
+from runwatch.processors.rules_file import load as load_rules
 from runwatch.processors.watch import EventWatch
 from runwatch.schemas.registry import open_registry
 from runwatch.schemas.topics import EVENTS
