@@ -17,7 +17,7 @@ from .verify import Check, Store
 from .watch import GROUPS, Watch, late_s, recovered_s
 
 WARM_UP_S = 8.0
-CALM_S = 40.0
+CALM_S = 25.0
 """How long recovery from a fault is waited for until the next one comes all the same."""
 SETTLE_S = 300.0
 
