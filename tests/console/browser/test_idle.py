@@ -9,7 +9,7 @@ from .conftest import Enter, Incident, Site
 
 pytestmark = pytest.mark.stack
 
-WATCHED_S = 60
+WATCHED_S = 40
 """Long enough that what opening the page still costs in its first seconds does not count as idling."""
 
 
